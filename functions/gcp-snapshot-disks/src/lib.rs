@@ -1,0 +1,1 @@
+//! Snapshots every persistent disk of a GCE instance.

@@ -1,0 +1,1 @@
+//! Cordons and taints the node that an alert names.

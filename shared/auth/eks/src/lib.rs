@@ -1,0 +1,1 @@
+//! Cluster access for Amazon EKS.

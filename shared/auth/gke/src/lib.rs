@@ -1,0 +1,1 @@
+//! Cluster access for Google Kubernetes Engine.

@@ -1,0 +1,1 @@
+//! The AWS wing: EC2 targets and the places that can be written.

@@ -1,0 +1,24 @@
+//! What every responder shares: alerts, orders, plans, the guard, the ledger and the driver. No cloud SDK and no
+//! I/O of its own: the store, the clock and the cloud are passed in.
+
+pub mod alert;
+pub mod error;
+pub mod ledger;
+pub mod names;
+pub mod order;
+pub mod permission;
+pub mod plan;
+pub mod responder;
+pub mod slot;
+pub mod target;
+
+pub use alert::{Alert, Severity, Source};
+pub use error::{Error, Kind, Result};
+pub use ledger::{Item, Key, Saved, Store, Write};
+pub use names::{IncidentId, RecordId};
+pub use order::{Caller, Cause, Mode, Order, Request};
+pub use permission::{Check, Permission, Permissions};
+pub use plan::{Plan, Remaining};
+pub use responder::{Api, Cloud, Exemption, Facts, Identity, OptionDoc, Responder, Scene, Trigger};
+pub use slot::{Change, Disruption, Mark, Recorded, Seen, Slot};
+pub use target::{Scope, Target, TargetKind};

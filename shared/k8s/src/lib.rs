@@ -1,0 +1,1 @@
+//! The Kubernetes wing: nodes and pods, and the places that can be written.

@@ -1,0 +1,1 @@
+//! Where a responder runs: Lambda, HTTP, Pub/Sub pull, a terminal.

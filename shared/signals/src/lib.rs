@@ -1,0 +1,1 @@
+//! Detectors' events, decoded into alerts.

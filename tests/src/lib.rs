@@ -1,0 +1,1 @@
+//! The suites that hold the whole of Stanch to its promises.
