@@ -2,7 +2,6 @@
 
 use std::{future::Future, time::Duration};
 
-use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -150,9 +149,4 @@ pub struct Exemption {
     pub mark: String,
     /// Whoever holds the target could have set it (a cloud tag or label): counts only with the guard's `trust_tags`.
     pub forgeable: bool,
-}
-
-/// When a deadline is so close that no change may be started.
-pub(crate) fn too_late(now: Timestamp, deadline: Timestamp, margin: Duration) -> bool {
-    now.saturating_add(jiff::SignedDuration::try_from(margin).unwrap_or_default()).map_or(true, |then| then >= deadline)
 }

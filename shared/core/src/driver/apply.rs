@@ -1,0 +1,238 @@
+//! Towards contained.
+
+use super::{
+    Driver, Found,
+    decide::{Decision, busy, decide},
+    show,
+    work::Task,
+};
+use crate::{
+    error::{Error, Kind, Result},
+    ledger::{
+        Saved,
+        book::{Book, back_off},
+        record::{Held, Phase, Record},
+    },
+    report::{Report, Status},
+    responder::Responder,
+};
+
+/// How often a claim is tried against others that claim at the same moment.
+const CLAIMS: u32 = 8;
+
+impl<R: Responder> Driver<R> {
+    /// Claims the target, then carries out the plan. A lost claim is decided afresh.
+    pub(super) async fn apply(&self, found: &Found<'_, R>, report: &mut Report) -> Result<()> {
+        for attempt in 0..CLAIMS {
+            let mut book = self.open(found).await?;
+            if let Some(why) = self.bound(found, &book) {
+                return self.show(found, &book, report, Some(why)).await;
+            }
+            let decision =
+                decide(book.record.as_ref(), found.request, R::COOL_DOWN, self.guard.after_revert, self.clock.now());
+            let done = match decision {
+                Decision::Refuse(error) => {
+                    if let Some(record) = &book.record {
+                        report.record = Some(record.mark.record.clone());
+                    }
+                    return Err(error);
+                }
+                Decision::New { generation } => self.start(found, &mut book, generation, report).await?,
+                Decision::Resume { stage } => self.resume(found, &mut book, stage, report).await?,
+                Decision::Verify => self.verify(found, &mut book, None, report).await?,
+                Decision::CoolDown { last } => {
+                    let reason = format!("already (last at {last})");
+                    self.verify(found, &mut book, Some(reason), report).await?
+                }
+            };
+            match done {
+                Claim::Settled => return Ok(()),
+                Claim::Lost => self.clock.pause(back_off(attempt, None, self.clock.chance())).await,
+            }
+        }
+        Err(busy(self.clock.now()))
+    }
+
+    async fn start(
+        &self,
+        found: &Found<'_, R>,
+        book: &mut Book<R::Slot>,
+        generation: u32,
+        report: &mut Report,
+    ) -> Result<Claim> {
+        book.within(self.guard.limits_of(R::NAME), self.clock.now())?;
+        let mark = self.new_mark(found, book, generation)?;
+        let plan = self.plan(found, &mark).await?;
+        if plan.stages.is_empty() {
+            report.status = Status::Already;
+            report.reason = Some("the target is contained, and not by us".to_owned());
+            report.remaining = plan.remaining;
+            return Ok(Claim::Settled);
+        }
+        if self.too_late(found.request.deadline) {
+            return Err(out_of_time());
+        }
+        let record = Record::new(mark, found.identity.target.clone(), generation, plan);
+        match book.claim_new(record, &found.request.id).await? {
+            Saved::Moved => Ok(Claim::Lost),
+            Saved::Done => self.go(found, book, 0, false, report).await,
+        }
+    }
+
+    async fn resume(
+        &self,
+        found: &Found<'_, R>,
+        book: &mut Book<R::Slot>,
+        stage: usize,
+        report: &mut Report,
+    ) -> Result<Claim> {
+        if self.too_late(found.request.deadline) {
+            return Err(out_of_time());
+        }
+        self.join(found, book);
+        match book.claim(&found.request.id).await? {
+            Saved::Moved => Ok(Claim::Lost),
+            Saved::Done => self.go(found, book, stage, true, report).await,
+        }
+    }
+
+    /// Plans again over a finished record: nothing to do = `already`; else containment was lost and is brought back
+    /// under the same record.
+    async fn verify(
+        &self,
+        found: &Found<'_, R>,
+        book: &mut Book<R::Slot>,
+        reason: Option<String>,
+        report: &mut Report,
+    ) -> Result<Claim> {
+        let Some(mark) = book.record.as_ref().map(|record| record.mark.clone()) else { return Ok(Claim::Lost) };
+        let plan = self.plan(found, &mark).await?;
+        let joined = self.join(found, book);
+        if plan.stages.is_empty() {
+            if joined && book.save_holders().await? == Saved::Moved {
+                return Ok(Claim::Lost);
+            }
+            if let Some(record) = &mut book.record {
+                record.remaining = plan.remaining;
+                show::record(report, record, Status::Already, found.request);
+                report.reason = reason.or_else(|| held_with(record, &found.request.order.incident));
+            }
+            return Ok(Claim::Settled);
+        }
+        if self.too_late(found.request.deadline) {
+            return Err(out_of_time());
+        }
+        tracing::warn!(record = %mark.record, target = %found.identity.target, "containment was lost; bringing it back");
+        let first = book.record.as_mut().map_or(0, |record| record.extend(plan));
+        match book.claim(&found.request.id).await? {
+            Saved::Moved => Ok(Claim::Lost),
+            Saved::Done => self.go(found, book, first, false, report).await,
+        }
+    }
+
+    /// Adds the incident to the holders; true if it was not one.
+    fn join(&self, found: &Found<'_, R>, book: &mut Book<R::Slot>) -> bool {
+        let Some(record) = &mut book.record else { return false };
+        let incident = &found.request.order.incident;
+        if record.holders.contains_key(incident) {
+            return false;
+        }
+        record.released.remove(incident);
+        let held = Held { at: self.clock.now(), by: found.request.caller.id.clone() };
+        record.holders.insert(incident.clone(), held);
+        true
+    }
+
+    /// Stage by stage from `first`, whose begin is saved.
+    async fn go(
+        &self,
+        found: &Found<'_, R>,
+        book: &mut Book<R::Slot>,
+        first: usize,
+        resumed: bool,
+        report: &mut Report,
+    ) -> Result<Claim> {
+        let (owner, deadline) = (&found.request.id, found.request.deadline);
+        let stages = book.record.as_ref().map_or(0, |record| record.stages.len());
+        let mut failure = None;
+        for stage in first..stages {
+            if stage > first {
+                if self.too_late(deadline) {
+                    failure = Some(out_of_time());
+                    break;
+                }
+                if let Some(record) = &mut book.record {
+                    record.begin(stage);
+                }
+                book.begin(owner).await?;
+            }
+            let tasks = Task::apply(book, stage, resumed && stage == first);
+            failure = self.work(&found.api, book, &tasks, owner, deadline).await?;
+            if failure.is_some() {
+                break;
+            }
+        }
+        if let Some(record) = &mut book.record
+            && failure.is_none()
+        {
+            record.phase = Phase::Applied;
+            record.closed = Some(self.clock.now());
+        }
+        let closed = book.release().await;
+        if let Some(record) = &book.record {
+            show::record(report, record, Status::Applied, found.request);
+        }
+        match (failure, closed) {
+            (Some(error), _) => report.fall_short(&error),
+            (None, Err(error)) => report.fall_short(&error),
+            (None, Ok(Saved::Moved)) => {
+                report.fall_short(&Error::new(
+                    Kind::Unavailable,
+                    "ledger:close",
+                    "the record was taken over; call again",
+                ));
+            }
+            (None, Ok(Saved::Done)) => {}
+        }
+        Ok(Claim::Settled)
+    }
+
+    /// Shows what would be done, and does nothing. A half-done target is shown as its record has it: a fresh plan
+    /// over it would be wrong.
+    pub(super) async fn show(
+        &self,
+        found: &Found<'_, R>,
+        book: &Book<R::Slot>,
+        report: &mut Report,
+        why: Option<String>,
+    ) -> Result<()> {
+        report.reason = why;
+        let mark = match &book.record {
+            Some(record) if matches!(record.phase, Phase::Applying { .. } | Phase::Reverting { .. }) => {
+                show::record(report, record, Status::Planned, found.request);
+                report.reason.get_or_insert_with(|| "half done; the record is shown, not a new plan".to_owned());
+                return Ok(());
+            }
+            Some(record) if record.phase == Phase::Applied => record.mark.clone(),
+            Some(record) => self.new_mark(found, book, record.generation + 1)?,
+            None => self.new_mark(found, book, 1)?,
+        };
+        show::plan(report, self.plan(found, &mark).await?, &mark);
+        Ok(())
+    }
+}
+
+/// Whether a claim came to an end, or somebody else was first.
+enum Claim {
+    Settled,
+    Lost,
+}
+
+fn out_of_time() -> Error {
+    Error::new(Kind::Unavailable, "deadline", "the deadline is too close to start a change; call again")
+}
+
+fn held_with<S: crate::Slot>(record: &Record<S>, incident: &crate::IncidentId) -> Option<String> {
+    let others = record.other_holders(incident);
+    (!others.is_empty()).then(|| format!("held with {}", show::list(&others)))
+}

@@ -1,0 +1,80 @@
+//! What an `apply` order means, given what the ledger holds of its target. Pure, so that every case is a row.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::is_replay;
+use crate::{
+    clock,
+    error::{Error, Kind},
+    guard::AfterRevert,
+    ledger::record::{Phase, Record},
+    order::Request,
+    slot::Slot,
+};
+
+/// What to do about an `apply` order.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// Plan and write down a new record of this generation.
+    New { generation: u32 },
+    /// Go on with the written plan from this stage.
+    Resume { stage: usize },
+    /// It was brought to its end: look whether it still is.
+    Verify,
+    /// It was done so recently that doing it again would do harm: look whether it still is.
+    CoolDown { last: Timestamp },
+    /// No.
+    Refuse(Error),
+}
+
+pub(super) fn decide<S: Slot>(
+    record: Option<&Record<S>>,
+    request: &Request,
+    cool_down: Option<Duration>,
+    after_revert: AfterRevert,
+    now: Timestamp,
+) -> Decision {
+    let Some(record) = record else { return Decision::New { generation: 1 } };
+    if let Some(lease) = record.lease.as_ref().filter(|lease| lease.owner != request.id && lease.until > now) {
+        return Decision::Refuse(busy(lease.until));
+    }
+    let incident = &request.order.incident;
+    let next = Decision::New { generation: record.generation + 1 };
+    match &record.phase {
+        Phase::Applying { stage } => Decision::Resume { stage: *stage },
+        Phase::Reverting { .. } => {
+            Decision::Refuse(Error::refused("a revert of this target is not finished; finish it, then apply again"))
+        }
+        Phase::Applied => match (cool_down, record.closed) {
+            _ if record.holders.contains_key(incident) => Decision::Verify,
+            (None, _) | (_, None) => Decision::Verify,
+            (Some(wait), Some(last)) if clock::after(last, wait) > now => Decision::CoolDown { last },
+            (Some(_), Some(_)) => next,
+        },
+        Phase::Reverted { at, by } => match request.alert() {
+            None if is_replay(request, *at) => Decision::Refuse(Error::refused(format!(
+                "reverted by {by} at {at}, after this order was given; give it again if it is still wanted"
+            ))),
+            None => next,
+            // An incident that never held the target is news, whenever its activity was.
+            Some(_) if !record.released.contains_key(incident) => next,
+            Some(alert) => match alert.last_seen.filter(|seen| seen > at) {
+                None => Decision::Refuse(Error::refused(format!("reverted by {by} at {at}"))),
+                Some(_) if after_revert == AfterRevert::Apply => next,
+                Some(seen) => {
+                    tracing::error!(%incident, %seen, reverted = %at, by, "new activity after a revert");
+                    Decision::Refuse(Error::refused(format!(
+                        "new activity at {seen}, after the revert by {by} at {at}; a person must decide"
+                    )))
+                }
+            },
+        },
+    }
+}
+
+/// Somebody else works on it; the answer is to call again.
+pub(super) fn busy(until: Timestamp) -> Error {
+    Error::new(Kind::Unavailable, "ledger:claim", format!("another run works on this target until {until}; try again"))
+}

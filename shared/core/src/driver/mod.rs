@@ -1,0 +1,241 @@
+//! The one path that every order takes: guard → ledger → plan → record → apply stage by stage → verify → close, and
+//! the way back.
+//!
+//! # Guarantees
+//! - The plan, with every *before*, is in the ledger before the first write, and so is the begin of each stage.
+//! - A run that dies at any point is resumed from what is written; nothing is planned afresh over a half-changed
+//!   target.
+//! - Whatever it says was applied or undone was looked at afterwards.
+
+mod apply;
+mod decide;
+mod revert;
+mod show;
+mod work;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::{Either, select};
+use jiff::Timestamp;
+
+use crate::{
+    clock::{self, Clock},
+    error::{Error, Kind, Result},
+    guard::{Guard, Leave},
+    ledger::{
+        Store,
+        book::{Book, back_off},
+        record::record_id,
+    },
+    order::{Mode, Request},
+    permission::Check,
+    report::{Report, Status, Undo},
+    responder::{Api, Cloud, Facts, Identity, Responder, Scene},
+    slot::{Mark, Slot},
+    target::Target,
+};
+
+/// Nothing is started this close to the deadline: what is left is for closing the record.
+const HAND_OVER: Duration = Duration::from_secs(2);
+/// How long one look or write may take, whatever its client thinks.
+const CALL: Duration = Duration::from_secs(30);
+/// How often reads that prepare a plan are tried.
+const TRIES: u32 = 6;
+
+/// Carries out orders for responder `R`.
+pub struct Driver<R: Responder> {
+    cloud: R::Cloud,
+    store: Arc<dyn Store>,
+    guard: Guard,
+    clock: Arc<dyn Clock>,
+    observe: bool,
+    call: Duration,
+}
+
+/// The target of one order, connected and identified.
+struct Found<'a, R: Responder> {
+    request: &'a Request,
+    target: R::Target,
+    options: R::Options,
+    api: Api<R>,
+    identity: Identity<Facts<R>>,
+    leave: Leave,
+}
+
+impl<R: Responder> Driver<R> {
+    /// A driver that enforces.
+    pub fn new(cloud: R::Cloud, store: Arc<dyn Store>, guard: Guard, clock: Arc<dyn Clock>) -> Self {
+        Self { cloud, store, guard, clock, observe: false, call: CALL }
+    }
+
+    /// Whether it plans and reports only.
+    #[must_use]
+    pub fn observing(mut self, observe: bool) -> Self {
+        self.observe = observe;
+        self
+    }
+
+    /// How long one look or write may take; 30 seconds where nothing is said.
+    #[must_use]
+    pub fn limiting_calls(mut self, call: Duration) -> Self {
+        self.call = call;
+        self
+    }
+
+    /// The cloud that it works in.
+    pub const fn cloud(&self) -> &R::Cloud {
+        &self.cloud
+    }
+
+    /// Carries out one order. Whatever goes wrong is in the report.
+    pub async fn run(&self, request: &Request) -> Report {
+        let order = &request.order;
+        let started = self.clock.now();
+        let mut report = Report {
+            incident: Some(order.incident.clone()),
+            responder: R::NAME.to_owned(),
+            target: Some(order.target.clone()),
+            mode: order.mode,
+            status: Status::Failed,
+            reason: None,
+            error: None,
+            changes: Vec::new(),
+            undo: Undo::None("nothing was changed".to_owned()),
+            remaining: Vec::new(),
+            started,
+            finished: started,
+            record: None,
+        };
+        if let Err(error) = self.attempt(request, &mut report).await {
+            report.fail(&error);
+        }
+        report.finished = self.clock.now();
+        show::log(&report, &request.caller.id);
+        report
+    }
+
+    /// Whether it could act on this target, now: permissions and ledger, without touching the target.
+    pub async fn check(&self, target: &Target) -> Vec<Check> {
+        let mut checks = Vec::new();
+        let permissions = async {
+            let target = <R::Target as crate::target::TargetKind>::of(target)
+                .ok_or_else(|| Error::invalid("target.kind", format!("{} does not take it", R::NAME)))?;
+            let api = self.cloud.connect(&target).await?;
+            Ok::<_, Error>(self.cloud.check(&api, &target, &R::NEEDS).await)
+        };
+        match permissions.await {
+            Ok(found) => checks.extend(found),
+            Err(error) => {
+                checks.push(Check { what: "reach the target".to_owned(), ok: false, detail: error.to_string() })
+            }
+        }
+        let ledger = crate::ledger::book::try_out(&*self.store, self.clock.now()).await;
+        checks.push(match ledger {
+            Ok(None) => Check { what: "ledger".to_owned(), ok: true, detail: "read and written".to_owned() },
+            Ok(Some(brake)) => Check {
+                what: "ledger".to_owned(),
+                ok: false,
+                detail: format!("the brake is on since {} by {}", brake.since, brake.by),
+            },
+            Err(error) => Check { what: "ledger".to_owned(), ok: false, detail: error.to_string() },
+        });
+        checks
+    }
+
+    async fn attempt(&self, request: &Request, report: &mut Report) -> Result<()> {
+        let order = &request.order;
+        let target = order.target_for::<R>()?;
+        let options = order.options_for::<R>()?;
+        let scope = order.target.scope();
+        let home = match self.guard.needs_home(&scope) {
+            true => Some(self.patient(request, || self.cloud.home()).await?),
+            false => None,
+        };
+        let leave = self.guard.admit::<R>(request, home.as_ref(), self.clock.now())?;
+        let api = self.patient(request, || self.cloud.connect(&target)).await?;
+        let identity = self.patient(request, || self.cloud.identify(&api, &target)).await?;
+        report.target = Some(identity.target.clone());
+        self.guard.admit_found(&identity.target, &identity.exempt)?;
+        let found = Found { request, target, options, api, identity, leave };
+        match order.mode {
+            Mode::Plan => self.show(&found, &self.open(&found).await?, report, None).await,
+            Mode::Apply => self.apply(&found, report).await,
+            Mode::Revert => self.revert(&found, report).await,
+        }
+    }
+
+    async fn open(&self, found: &Found<'_, R>) -> Result<Book<R::Slot>> {
+        Book::open(&self.store, &self.clock, R::NAME, &found.identity.target.scope(), &found.identity.uid).await
+    }
+
+    /// What would be written on everything that a new record makes.
+    fn new_mark(&self, found: &Found<'_, R>, book: &Book<R::Slot>, generation: u32) -> Result<Mark> {
+        let incident = found.request.order.incident.clone();
+        let record = record_id(R::NAME, book.name(), &incident, generation)?;
+        Ok(Mark { record, incident, opened: self.clock.now(), by: found.request.caller.id.clone() })
+    }
+
+    async fn plan(&self, found: &Found<'_, R>, mark: &Mark) -> Result<crate::Plan<R::Slot>> {
+        let scene = Scene { target: &found.target, options: &found.options, facts: &found.identity.facts, mark };
+        self.patient(found.request, || R::plan(&found.api, &scene)).await
+    }
+
+    /// Why nothing may be written now, if so.
+    fn bound(&self, found: &Found<'_, R>, book: &Book<R::Slot>) -> Option<String> {
+        if let Some(brake) = &book.brake {
+            return Some(format!("the brake is on since {} by {}", brake.since, brake.by));
+        }
+        if self.observe {
+            return Some("observing: STANCH_MODE is not enforce".to_owned());
+        }
+        match &found.leave {
+            Leave::Full => None,
+            Leave::PlanOnly(why) => Some(why.clone()),
+        }
+    }
+
+    fn too_late(&self, deadline: Timestamp) -> bool {
+        clock::after(self.clock.now(), HAND_OVER) >= deadline
+    }
+
+    /// Bounds one call by its own limit and by the deadline.
+    async fn bounded<T>(&self, deadline: Timestamp, call: impl Future<Output = Result<T>>) -> Result<T> {
+        let wait = self.call.min(clock::until(self.clock.now(), deadline));
+        match select(Box::pin(call), self.clock.limit(wait)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(Error::new(Kind::Unavailable, "call", format!("no answer within {wait:?}"))),
+        }
+    }
+
+    /// Tries again what only reads, until the deadline. This and the loop in `work` are the only retries.
+    async fn patient<T, F: Future<Output = Result<T>>>(
+        &self,
+        request: &Request,
+        mut call: impl FnMut() -> F,
+    ) -> Result<T> {
+        let mut attempt = 0;
+        loop {
+            let error = match self.bounded(request.deadline, call()).await {
+                Err(error) if error.kind().is_transient() && attempt + 1 < TRIES => error,
+                answer => return answer,
+            };
+            let wait = back_off(attempt, error.wait(), self.clock.chance());
+            if self.too_late(clock::before(request.deadline, wait)) {
+                return Err(error);
+            }
+            self.clock.pause(wait).await;
+            attempt += 1;
+        }
+    }
+}
+
+/// The order was given by somebody who proved it before the target was reverted: a copy of an old order.
+fn is_replay(request: &Request, reverted: Timestamp) -> bool {
+    request.caller.proved_at.is_some_and(|proved| proved <= reverted)
+}
+
+/// A description of a difference: what was expected and what is there.
+fn difference<S: Slot>(expected: &S::State, present: &S::State) -> Error {
+    let text = |state: &S::State| serde_json::to_string(state).unwrap_or_else(|_| "?".to_owned());
+    Error::new(Kind::Conflict, "compare", format!("expected {}, found {}", text(expected), text(present)))
+}

@@ -1,0 +1,183 @@
+//! The way back.
+
+use super::{Driver, Found, decide::busy, show, work::Task};
+use crate::{
+    error::{Error, Kind, Result},
+    ledger::{
+        Saved,
+        book::{Book, back_off},
+        record::{Held, Phase, Progress},
+    },
+    report::{Report, Status},
+    responder::Responder,
+    slot::Slot,
+};
+
+/// How often a claim is tried against others that claim at the same moment.
+const CLAIMS: u32 = 8;
+
+/// What a revert order means.
+enum Way {
+    /// Undo from this stage downwards.
+    Undo { stage: usize },
+    /// Give it up; others hold it.
+    GiveUp { others: Vec<String> },
+    /// It is undone.
+    Done { reason: String },
+}
+
+impl<R: Responder> Driver<R> {
+    pub(super) async fn revert(&self, found: &Found<'_, R>, report: &mut Report) -> Result<()> {
+        for attempt in 0..CLAIMS {
+            let mut book = self.open(found).await?;
+            let way = self.way(found, &book)?;
+            if let Some(record) = &book.record {
+                report.record = Some(record.mark.record.clone());
+            }
+            if let Some(why) = self.bound(found, &book) {
+                if let Some(record) = &book.record {
+                    show::inverse(report, record, &why);
+                }
+                return Ok(());
+            }
+            let saved = match &way {
+                Way::Done { reason } => {
+                    report.status = Status::Already;
+                    report.reason = Some(reason.clone());
+                    return Ok(());
+                }
+                Way::GiveUp { .. } => {
+                    self.release(found, &mut book);
+                    book.save_holders().await?
+                }
+                Way::Undo { stage } => {
+                    if let Some(record) = &mut book.record {
+                        record.phase = Phase::Reverting { stage: *stage };
+                    }
+                    book.claim(&found.request.id).await?
+                }
+            };
+            match (saved, way) {
+                (Saved::Moved, _) => self.clock.pause(back_off(attempt, None, self.clock.chance())).await,
+                (Saved::Done, Way::Undo { stage }) => return self.go_back(found, &mut book, stage, report).await,
+                (Saved::Done, Way::GiveUp { others }) => {
+                    return Err(Error::refused(format!("still held by {}", others.join(", "))));
+                }
+                (Saved::Done, Way::Done { .. }) => return Ok(()),
+            }
+        }
+        Err(busy(self.clock.now()))
+    }
+
+    fn way(&self, found: &Found<'_, R>, book: &Book<R::Slot>) -> Result<Way> {
+        let incident = &found.request.order.incident;
+        let Some(record) = &book.record else {
+            return Err(Error::refused(format!("{} has done nothing to this target", R::NAME)));
+        };
+        let now = self.clock.now();
+        if let Some(lease) = record.lease.as_ref().filter(|lease| lease.owner != found.request.id && lease.until > now)
+        {
+            return Err(busy(lease.until));
+        }
+        if let Phase::Reverted { at, by } = &record.phase {
+            return Ok(Way::Done { reason: format!("reverted by {by} at {at}") });
+        }
+        let others: Vec<_> = record.other_holders(incident).iter().map(ToString::to_string).collect();
+        if !record.holders.contains_key(incident) {
+            return Err(Error::refused(match record.released.get(incident) {
+                Some(given) => format!("given up by {} at {}; still held by {}", given.by, given.at, others.join(", ")),
+                None => format!("{incident} does not hold this target; {} does", others.join(", ")),
+            }));
+        }
+        if !others.is_empty() {
+            return Ok(Way::GiveUp { others });
+        }
+        match record.phase {
+            Phase::Applying { stage } | Phase::Reverting { stage } => Ok(Way::Undo { stage }),
+            _ => Ok(Way::Undo { stage: record.stages.len().saturating_sub(1) }),
+        }
+    }
+
+    fn release(&self, found: &Found<'_, R>, book: &mut Book<R::Slot>) {
+        let incident = &found.request.order.incident;
+        if let Some(record) = &mut book.record {
+            record.holders.remove(incident);
+            let held = Held { at: self.clock.now(), by: found.request.caller.id.clone() };
+            record.released.insert(incident.clone(), held);
+        }
+    }
+
+    /// Every change that may have been made, last stage first. A change that somebody else moved is left and named,
+    /// and the rest goes on; a change that could not be undone stops what comes after it, for the order matters.
+    async fn go_back(
+        &self,
+        found: &Found<'_, R>,
+        book: &mut Book<R::Slot>,
+        last: usize,
+        report: &mut Report,
+    ) -> Result<()> {
+        let (owner, deadline) = (&found.request.id, found.request.deadline);
+        let kept_only = book.record.as_ref().is_some_and(|record| {
+            record.entries().all(|entry| entry.change.slot.kept().is_some() || !entry.progress.may_be_ours())
+                && record.entries().any(|entry| entry.change.slot.kept().is_some())
+        });
+        let mut failure: Option<Error> = None;
+        for stage in (0..=last).rev() {
+            if stage < last {
+                if let Some(record) = &mut book.record {
+                    record.phase = Phase::Reverting { stage };
+                }
+                book.begin(owner).await?;
+            }
+            let tasks = Task::revert(book, stage);
+            match self.work(&found.api, book, &tasks, owner, deadline).await? {
+                Some(error) if error.kind() == Kind::Conflict => failure = failure.or(Some(error)),
+                Some(error) => {
+                    failure = Some(error);
+                    break;
+                }
+                None => {}
+            }
+        }
+        self.release(found, book);
+        if let Some(record) = &mut book.record {
+            if failure.is_none() {
+                record.phase = Phase::Reverted { at: self.clock.now(), by: found.request.caller.id.clone() };
+                for entry in record.stages.iter_mut().flatten() {
+                    if let Some(why) = entry.change.slot.kept() {
+                        entry.progress = Progress::Left;
+                        entry.note = Some(why.to_owned());
+                    }
+                }
+            } else {
+                // Half undone: it is still held, so that the same order can finish it.
+                let incident = &found.request.order.incident;
+                if let Some(held) = record.released.remove(incident) {
+                    record.holders.insert(incident.clone(), held);
+                }
+                record.phase = Phase::Reverting { stage: last };
+            }
+        }
+        let closed = book.release().await;
+        if let Some(record) = &book.record {
+            show::record(report, record, Status::Reverted, found.request);
+        }
+        match (failure, closed) {
+            (Some(error), _) | (None, Err(error)) => report.fall_short(&error),
+            (None, Ok(Saved::Moved)) => {
+                report.fall_short(&Error::new(
+                    Kind::Unavailable,
+                    "ledger:close",
+                    "the record was taken over; call again",
+                ));
+            }
+            (None, Ok(Saved::Done)) if kept_only => {
+                report.status = Status::Refused;
+                report.error = Some(Kind::Refused);
+                report.reason = Some("what it made is kept, and there is nothing else to undo".to_owned());
+            }
+            (None, Ok(Saved::Done)) => {}
+        }
+        Ok(())
+    }
+}

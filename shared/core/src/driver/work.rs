@@ -1,0 +1,246 @@
+//! One change, in either direction: look, compare, write, look again.
+
+use std::time::Duration;
+
+use futures::{
+    StreamExt,
+    future::{Either, select},
+    stream::FuturesUnordered,
+};
+use jiff::Timestamp;
+
+use super::{Driver, difference};
+use crate::{
+    clock,
+    error::{Error, Kind, Result},
+    ledger::{
+        book::{Book, Leased, RENEW, back_off},
+        record::Progress,
+    },
+    responder::{Api, Responder},
+    slot::{Mark, Recorded, Seen, Slot},
+};
+
+/// How often one change is tried; the deadline is the other bound.
+const TRIES: u32 = 8;
+/// How often it is looked at whether an accepted write shows.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// A change to carry out. Made from a record whose begin is saved, and only there.
+pub(super) struct Task<S: Slot> {
+    stage: usize,
+    place: usize,
+    slot: S,
+    from: S::State,
+    to: S::State,
+    mark: Mark,
+    /// A run before this one may have called the write.
+    resumed: bool,
+    /// What is found done counts as this; `Found` only where nobody of ours can have done it.
+    done: Progress,
+}
+
+/// What came of a task.
+pub(super) struct Outcome {
+    stage: usize,
+    place: usize,
+    progress: Progress,
+    ids: Vec<String>,
+    ms: u64,
+    note: Option<String>,
+    error: Option<Error>,
+}
+
+impl<S: Slot> Task<S> {
+    /// The begun changes of a stage, as the saved record holds them.
+    pub(super) fn apply(book: &Book<S>, stage: usize, resumed: bool) -> Vec<Self> {
+        let Some(record) = &book.record else { return Vec::new() };
+        let entries = record.stages.get(stage).into_iter().flatten().enumerate();
+        entries
+            .filter(|(_, entry)| matches!(entry.progress, Progress::Begun | Progress::Failed))
+            .map(|(place, entry)| Self {
+                stage,
+                place,
+                slot: entry.change.slot.clone(),
+                from: entry.change.before.clone(),
+                to: entry.change.after.clone(),
+                mark: record.mark.clone(),
+                resumed: resumed || entry.progress == Progress::Failed,
+                done: Progress::Applied,
+            })
+            .collect()
+    }
+
+    /// The inverses of what a stage may have changed.
+    pub(super) fn revert(book: &Book<S>, stage: usize) -> Vec<Self> {
+        let Some(record) = &book.record else { return Vec::new() };
+        let entries = record.stages.get(stage).into_iter().flatten().enumerate();
+        entries
+            .filter(|(_, entry)| entry.progress.may_be_ours() && entry.change.slot.kept().is_none())
+            .map(|(place, entry)| Self {
+                stage,
+                place,
+                slot: entry.change.slot.clone(),
+                from: entry.change.after.clone(),
+                to: entry.restore.clone(),
+                mark: record.mark.clone(),
+                resumed: true,
+                done: Progress::Reverted,
+            })
+            .collect()
+    }
+
+    fn outcome(&self, progress: Progress, seen: Option<Seen<S>>, error: Option<Error>) -> Outcome {
+        let (ids, settling) = seen.map(|seen| (seen.ids, seen.settling)).unwrap_or_default();
+        let note = error.as_ref().map(Error::to_string).or(settling);
+        Outcome { stage: self.stage, place: self.place, progress, ids, ms: 0, note, error }
+    }
+}
+
+impl<R: Responder> Driver<R> {
+    /// Carries out the tasks of a stage at once, keeps the lease meanwhile, and notes what came of each. Returns
+    /// the worst error.
+    pub(super) async fn work(
+        &self,
+        api: &Api<R>,
+        book: &mut Book<R::Slot>,
+        tasks: &[Task<R::Slot>],
+        owner: &str,
+        deadline: Timestamp,
+    ) -> Result<Option<Error>> {
+        let leased = book.leased();
+        let mut running: FuturesUnordered<_> =
+            tasks.iter().map(|task| self.carry_out(api, task, &leased, deadline)).collect();
+        let mut tick = self.clock.limit(RENEW);
+        let mut worst: Option<Error> = None;
+        loop {
+            match select(running.next(), tick).await {
+                Either::Left((None, _)) => return Ok(worst),
+                Either::Left((Some(outcome), rest)) => {
+                    tick = rest;
+                    note(book, &outcome);
+                    // What can be tried again must be tried again: it outranks what is final.
+                    if let Some(error) = outcome.error
+                        && worst
+                            .as_ref()
+                            .is_none_or(|worst| error.kind().is_transient() && !worst.kind().is_transient())
+                    {
+                        worst = Some(error);
+                    }
+                }
+                Either::Right(((), _)) => {
+                    book.renew(owner).await?;
+                    tick = self.clock.limit(RENEW);
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&self, api: &Api<R>, task: &Task<R::Slot>, leased: &Leased, deadline: Timestamp) -> Outcome {
+        let started = self.clock.now();
+        let mut outcome = self.bring(api, task, leased, deadline).await;
+        outcome.ms = u64::try_from(clock::until(started, self.clock.now()).as_millis()).unwrap_or(u64::MAX);
+        outcome
+    }
+
+    /// Look; present = wanted: done. Present = expected: write, and look again. Anything else: conflict. A write
+    /// of unknown outcome is looked for as long as the provider may hide it, and never repeated before.
+    async fn bring(&self, api: &Api<R>, task: &Task<R::Slot>, leased: &Leased, deadline: Timestamp) -> Outcome {
+        let Task { slot, from, to, mark, .. } = task;
+        let lag = slot.lag();
+        // Until when absence proves nothing.
+        let mut hidden_until = task.resumed.then(|| clock::after(self.clock.now(), lag));
+        let mut ours = task.resumed;
+        let mut accepted = false;
+        let mut attempt = 0;
+        loop {
+            let seen = match self.bounded(deadline, slot.look(api, mark)).await {
+                Ok(seen) => seen,
+                Err(error) if task.done == Progress::Reverted && error.kind() == Kind::NotFound => {
+                    let mut outcome = task.outcome(Progress::Left, None, None);
+                    outcome.note = Some("the resource is gone; there is nothing to undo".to_owned());
+                    return outcome;
+                }
+                Err(error) => match self.again(&mut attempt, error, deadline).await {
+                    Ok(()) => continue,
+                    Err(error) => return task.outcome(Progress::Failed, None, Some(error)),
+                },
+            };
+            if seen.state == *to {
+                let progress = if ours { task.done } else { Progress::Found };
+                return task.outcome(progress, Some(seen), None);
+            }
+            if seen.state != *from {
+                let error = difference::<R::Slot>(from, &seen.state);
+                let progress = if task.done == Progress::Reverted { Progress::Left } else { Progress::Failed };
+                return task.outcome(progress, None, Some(error));
+            }
+            if let Some(until) = hidden_until.filter(|until| self.clock.now() < *until) {
+                if self.too_late(deadline) {
+                    return task.outcome(Progress::Failed, Some(seen), Some(hand_over()));
+                }
+                self.clock.pause(LOOK_AGAIN.min(clock::until(self.clock.now(), until))).await;
+                continue;
+            }
+            if accepted {
+                let error = Error::new(Kind::Conflict, "verify", "the write was accepted and does not show");
+                return task.outcome(Progress::Failed, Some(seen), Some(error));
+            }
+            if self.too_late(deadline) {
+                return task.outcome(Progress::Failed, Some(seen), Some(hand_over()));
+            }
+            if !leased.holds(self.clock.now()) {
+                let error = Error::new(Kind::Unavailable, "lease", "the lease ran out before the write; call again");
+                return task.outcome(Progress::Failed, Some(seen), Some(error));
+            }
+            match self.bounded(deadline, R::Slot::write(Recorded::new(slot, to, mark), &seen, api)).await {
+                Ok(()) => {
+                    (ours, accepted) = (true, true);
+                    hidden_until = Some(clock::after(self.clock.now(), lag));
+                }
+                Err(error) => {
+                    if error.kind() == Kind::Unavailable {
+                        ours = true;
+                        hidden_until = Some(clock::after(self.clock.now(), lag));
+                    }
+                    if let Err(error) = self.again(&mut attempt, error, deadline).await {
+                        return task.outcome(Progress::Failed, None, Some(error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits before a further try, or says that there is none. A lost race for the write's precondition is tried
+    /// again too: the next look tells whether there is a conflict.
+    async fn again(&self, attempt: &mut u32, error: Error, deadline: Timestamp) -> Result<()> {
+        let worth_it = error.kind().is_transient() || error.kind() == Kind::Conflict;
+        let wait = back_off(*attempt, error.wait(), self.clock.chance());
+        if !worth_it || *attempt + 1 >= TRIES || self.too_late(clock::before(deadline, wait)) {
+            return Err(error);
+        }
+        *attempt += 1;
+        self.clock.pause(wait).await;
+        Ok(())
+    }
+}
+
+fn hand_over() -> Error {
+    Error::new(Kind::Unavailable, "deadline", "the deadline is too close to start a change; call again")
+}
+
+fn note<S: Slot>(book: &mut Book<S>, outcome: &Outcome) {
+    let entry = book
+        .record
+        .as_mut()
+        .and_then(|record| record.stages.get_mut(outcome.stage))
+        .and_then(|stage| stage.get_mut(outcome.place));
+    if let Some(entry) = entry {
+        entry.progress = outcome.progress;
+        if !outcome.ids.is_empty() {
+            entry.ids.clone_from(&outcome.ids);
+        }
+        entry.ms = outcome.ms;
+        entry.note.clone_from(&outcome.note);
+    }
+}

@@ -1,0 +1,374 @@
+//! One target's page of the ledger: its record, the brake and the counters, read at once and saved under conditions.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    record::{Lease, Record},
+    store::{Item, Key, Saved, Store, Write},
+};
+use crate::{
+    clock::{self, Clock},
+    error::{Error, Kind, Result},
+    guard::Limits,
+    slot::Slot,
+    target::Scope,
+};
+
+/// How long nobody else works on a record. Renewed by its owner every third of it.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+/// How often the owner of a lease renews it.
+pub(crate) const RENEW: Duration = Duration::from_secs(10);
+/// The limits look back this far at most.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
+/// How often a save is tried while the ledger does not answer.
+const TRIES: u32 = 6;
+
+/// The brake: one item that stops every responder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brake {
+    /// On: plan and report only.
+    pub on: bool,
+    /// Who set it.
+    pub by: String,
+    /// When.
+    pub since: Timestamp,
+}
+
+/// What one responder touched in one scope, for the limits.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Touched(Vec<Touch>);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Touch {
+    uid: String,
+    at: Timestamp,
+}
+
+pub(crate) fn brake_key() -> Key {
+    Key("brake".to_owned())
+}
+
+/// Until when our lease is confirmed, for those who write while the record is saved elsewhere. A process that was
+/// stopped for longer than its lease must not write when it wakes: somebody else may have taken over.
+#[derive(Clone, Default)]
+pub(crate) struct Leased(Arc<AtomicI64>);
+
+impl Leased {
+    fn set(&self, until: Option<Timestamp>) {
+        self.0.store(until.map_or(0, Timestamp::as_millisecond), Ordering::SeqCst);
+    }
+
+    /// Whether the lease is confirmed at this moment.
+    pub(crate) fn holds(&self, now: Timestamp) -> bool {
+        now.as_millisecond() < self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The page as it was read, and what is needed to save it.
+pub(crate) struct Book<S: Slot> {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    key: Key,
+    limits_key: Key,
+    uid: String,
+    version: Option<u64>,
+    brake_version: Option<u64>,
+    limits_version: Option<u64>,
+    touched: Touched,
+    /// Until when the ledger has confirmed our lease.
+    leased: Leased,
+    pub(crate) brake: Option<Brake>,
+    pub(crate) record: Option<Record<S>>,
+}
+
+impl<S: Slot> Book<S> {
+    /// Reads record, brake and counters in one call.
+    pub(crate) async fn open(
+        store: &Arc<dyn Store>,
+        clock: &Arc<dyn Clock>,
+        responder: &str,
+        scope: &Scope,
+        uid: &str,
+    ) -> Result<Self> {
+        let key = Key(format!("record {responder} {scope} {uid}"));
+        let limits_key = Key(format!("limits {responder} {scope}"));
+        let keys = [key.clone(), brake_key(), limits_key.clone()];
+        let items = patient(&**clock, || store.load(&keys)).await?;
+        let mut items = items.into_iter();
+        let mut next = || items.next().flatten();
+        let (record, brake, limits) = (next(), next(), next());
+        Ok(Self {
+            store: Arc::clone(store),
+            clock: Arc::clone(clock),
+            key,
+            limits_key,
+            uid: uid.to_owned(),
+            version: record.as_ref().map(|item| item.version),
+            brake_version: brake.as_ref().map(|item| item.version),
+            limits_version: limits.as_ref().map(|item| item.version),
+            touched: read(limits.as_ref())?.unwrap_or_default(),
+            leased: Leased::default(),
+            brake: read(brake.as_ref())?.filter(|brake: &Brake| brake.on),
+            record: record.map(|item| Record::read(&item.body)).transpose()?,
+        })
+    }
+
+    /// Our lease, to be asked before each write.
+    pub(crate) fn leased(&self) -> Leased {
+        self.leased.clone()
+    }
+
+    /// The key of the record, as text.
+    pub(crate) fn name(&self) -> &str {
+        self.key.as_str()
+    }
+
+    /// Whether one more target would be too many.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`], with the limit.
+    pub(crate) fn within(&self, limits: Limits, now: Timestamp) -> Result<()> {
+        let touched_since = |span: Duration| {
+            let since = clock::before(now, span);
+            let mut uids: Vec<_> = self
+                .touched
+                .0
+                .iter()
+                .filter(|touch| touch.at > since && touch.uid != self.uid)
+                .map(|t| &t.uid)
+                .collect();
+            uids.sort_unstable();
+            uids.dedup();
+            uids.len()
+        };
+        for (span, name, most) in
+            [(TEN_MINUTES, "ten minutes", limits.per_ten_minutes), (DAY, "24 hours", limits.per_day)]
+        {
+            if touched_since(span) >= most {
+                return Err(Error::refused(format!(
+                    "the limit of {most} targets in {name} is reached; raise it by name in the guard if this is right"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the record down for the first time, together with its count, unless the brake was touched meanwhile.
+    /// What it replaces (a reverted record) is kept under its generation.
+    pub(crate) async fn claim_new(&mut self, record: Record<S>, owner: &str) -> Result<Saved> {
+        let now = self.clock.now();
+        let mut writes = Vec::new();
+        if let (Some(old), Some(_)) = (&self.record, self.version) {
+            writes.push(Write {
+                key: Key(format!("{} @{}", self.key.as_str(), old.generation)),
+                expected: None,
+                body: Some(old.write()?),
+            });
+        }
+        let since = clock::before(now, DAY);
+        let mut touched =
+            Touched(self.touched.0.iter().filter(|t| t.at > since && t.uid != self.uid).cloned().collect());
+        touched.0.push(Touch { uid: self.uid.clone(), at: now });
+        writes.push(Write {
+            key: self.limits_key.clone(),
+            expected: self.limits_version,
+            body: Some(to_json(&touched)?),
+        });
+        self.record = Some(record);
+        self.take_lease(owner);
+        self.save(writes, true).await
+    }
+
+    /// Takes the lease of the present record, unless the brake was touched meanwhile.
+    pub(crate) async fn claim(&mut self, owner: &str) -> Result<Saved> {
+        self.take_lease(owner);
+        self.save(Vec::new(), true).await
+    }
+
+    /// Saves a change of the holders alone, unless the brake was touched meanwhile.
+    pub(crate) async fn save_holders(&mut self) -> Result<Saved> {
+        self.save(Vec::new(), true).await
+    }
+
+    /// Notes the begin of a stage: as [`claim`](Self::claim), but losing it is an error, for there is no second try.
+    pub(crate) async fn begin(&mut self, owner: &str) -> Result<()> {
+        match self.claim(owner).await? {
+            Saved::Done => Ok(()),
+            Saved::Moved => Err(self.lost("before the next stage could begin; nothing more was started")),
+        }
+    }
+
+    /// Saves what is known and keeps the lease.
+    pub(crate) async fn renew(&mut self, owner: &str) -> Result<()> {
+        self.take_lease(owner);
+        match self.save(Vec::new(), false).await? {
+            Saved::Done => Ok(()),
+            Saved::Moved => Err(self.lost("while it was worked on")),
+        }
+    }
+
+    /// Saves what is known and gives the lease back.
+    pub(crate) async fn release(&mut self) -> Result<Saved> {
+        if let Some(record) = &mut self.record {
+            record.lease = None;
+        }
+        self.save(Vec::new(), false).await
+    }
+
+    fn lost(&self, when: &str) -> Error {
+        Error::new(Kind::Unavailable, "ledger:save", format!("the record was taken over, or the brake touched, {when}"))
+            .on(self.key.as_str())
+    }
+
+    fn take_lease(&mut self, owner: &str) {
+        let until = clock::after(self.clock.now(), LEASE);
+        if let Some(record) = &mut self.record {
+            record.lease = Some(Lease { owner: owner.to_owned(), until });
+        }
+    }
+
+    /// Saves the record and whatever goes with it. A save without an answer is looked up before it is tried again.
+    async fn save(&mut self, mut writes: Vec<Write>, brake_unchanged: bool) -> Result<Saved> {
+        let body = self.record.as_ref().map(Record::write).transpose()?;
+        let write = Write { key: self.key.clone(), expected: self.version, body };
+        let version = write.version();
+        writes.insert(0, write);
+        if brake_unchanged {
+            writes.push(Write { key: brake_key(), expected: self.brake_version, body: None });
+        }
+        let saved = save(&*self.store, &*self.clock, &writes).await?;
+        if saved == Saved::Done {
+            self.version = Some(version);
+            let until = self.record.as_ref().and_then(|record| record.lease.as_ref()).map(|lease| lease.until);
+            self.leased.set(until);
+        }
+        Ok(saved)
+    }
+}
+
+/// Saves, and when the store does not answer looks whether the first write is there before trying again.
+async fn save(store: &dyn Store, clock: &dyn Clock, writes: &[Write]) -> Result<Saved> {
+    let mut unsure = false;
+    for attempt in 0.. {
+        match store.save(writes).await {
+            Ok(Saved::Moved) if unsure && holds(store, clock, writes).await? => return Ok(Saved::Done),
+            Ok(saved) => return Ok(saved),
+            Err(error) if !error.kind().is_transient() || attempt + 1 >= TRIES => return Err(error),
+            Err(error) => {
+                unsure |= error.kind() == Kind::Unavailable;
+                clock.pause(back_off(attempt, error.wait(), clock.chance())).await;
+            }
+        }
+    }
+    Ok(Saved::Moved)
+}
+
+/// Whether the store holds exactly what the first write wrote.
+async fn holds(store: &dyn Store, clock: &dyn Clock, writes: &[Write]) -> Result<bool> {
+    let Some(write) = writes.first() else { return Ok(false) };
+    let keys = [write.key.clone()];
+    let found = patient(clock, || store.load(&keys)).await?;
+    Ok(
+        matches!(found.first(), Some(Some(Item { version, body })) if *version == write.version() && Some(body) == write.body.as_ref()),
+    )
+}
+
+/// Tries again what only reads.
+async fn patient<'a, T>(
+    clock: &dyn Clock,
+    mut call: impl FnMut() -> futures::future::BoxFuture<'a, Result<T>>,
+) -> Result<T> {
+    let mut attempt = 0;
+    loop {
+        match call().await {
+            Err(error) if error.kind().is_transient() && attempt + 1 < TRIES => {
+                clock.pause(back_off(attempt, error.wait(), clock.chance())).await;
+                attempt += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Full jitter over a doubling bound (AWS Architecture Blog: "Exponential Backoff And Jitter"), at least what the
+/// provider asked for.
+pub(crate) fn back_off(attempt: u32, asked: Option<Duration>, chance: u64) -> Duration {
+    const FIRST_MS: u64 = 100;
+    const MOST_MS: u64 = 5_000;
+    let bound = FIRST_MS.saturating_mul(1 << attempt.min(16)).min(MOST_MS);
+    asked.unwrap_or_default().max(Duration::from_millis(FIRST_MS / 2 + chance % bound))
+}
+
+fn read<T: serde::de::DeserializeOwned>(item: Option<&Item>) -> Result<Option<T>> {
+    item.map(|item| serde_json::from_str(&item.body)).transpose().map_err(|error| {
+        Error::new(Kind::Internal, "ledger:read", "an item of another version, or damaged").because(error)
+    })
+}
+
+fn to_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| Error::new(Kind::Internal, "ledger:write", "an item does not serialize").because(error))
+}
+
+/// The brake as it stands.
+///
+/// # Errors
+/// Whatever the store answers.
+pub async fn brake(store: &dyn Store) -> Result<Option<Brake>> {
+    let items = store.load(&[brake_key()]).await?;
+    read(items.first().and_then(Option::as_ref))
+}
+
+/// Reads the brake and writes a line of its own, so that `check` knows the ledger works both ways.
+pub(crate) async fn try_out(store: &dyn Store, now: Timestamp) -> Result<Option<Brake>> {
+    let key = Key("check".to_owned());
+    let items = store.load(&[key.clone(), brake_key()]).await?;
+    let expected = items.first().and_then(Option::as_ref).map(|item| item.version);
+    store.save(&[Write { key, expected, body: Some(to_json(&now)?) }]).await?;
+    Ok(read(items.get(1).and_then(Option::as_ref))?.filter(|brake: &Brake| brake.on))
+}
+
+/// Sets or lifts the brake. On: from now on every responder that shares this ledger plans and reports only.
+///
+/// # Errors
+/// Whatever the store answers; [`Kind::Unavailable`] when somebody else set it at the same moment.
+pub async fn set_brake(store: &dyn Store, on: bool, by: &str, now: Timestamp) -> Result<Brake> {
+    let items = store.load(&[brake_key()]).await?;
+    let brake = Brake { on, by: by.to_owned(), since: now };
+    let expected = items.first().and_then(Option::as_ref).map(|item| item.version);
+    match store.save(&[Write { key: brake_key(), expected, body: Some(to_json(&brake)?) }]).await? {
+        Saved::Done => Ok(brake),
+        Saved::Moved => {
+            Err(Error::new(Kind::Unavailable, "ledger:save", "somebody else set it at the same moment").on("brake"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_off_stays_within_its_bounds() {
+        for attempt in 0..40 {
+            for chance in [0, 1, 12_345, u64::MAX] {
+                let wait = back_off(attempt, None, chance);
+                assert!(
+                    wait >= Duration::from_millis(50) && wait <= Duration::from_millis(5_050),
+                    "{attempt}: {wait:?}"
+                );
+            }
+        }
+        assert_eq!(back_off(0, Some(Duration::from_secs(15)), 7), Duration::from_secs(15));
+    }
+}
