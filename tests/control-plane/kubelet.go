@@ -72,7 +72,6 @@ func (a *admin) runKubelet(ctx context.Context) error {
 	<-ctx.Done()
 	k.queue.ShutDown()
 	workers.Wait()
-	factory.Shutdown()
 	return nil
 }
 

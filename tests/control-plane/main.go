@@ -23,21 +23,23 @@ import (
 const (
 	logFile      = "control-plane.log" // in --dir
 	startTimeout = 2 * time.Minute
-	stopTimeout  = 5 * time.Second // after this the process ends, finished or not
+	stopTimeout  = 10 * time.Second // after this the process ends, finished or not
 )
 
 func main() {
-	dir := flag.String("dir", "", "`folder` for keys, etcd's data and the log; created, must not have been used before")
-	kubeconfig := flag.String("kubeconfig", "", "`file` to write the administrator's kubeconfig to, once ready")
-	port := flag.Int("port", 0, "port on 127.0.0.1; 0 picks a free one")
-	dieWithStdin := flag.Bool("die-with-stdin", false, "stop when stdin reaches its end, so that no test leaks this process")
-	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "usage: control-plane --dir DIR --kubeconfig FILE [options] [-- kube-apiserver options]")
-		flag.PrintDefaults()
+	// Not the default set: dependencies put flags of theirs into it.
+	flags := flag.NewFlagSet("control-plane", flag.ExitOnError)
+	dir := flags.String("dir", "", "`folder` for keys, etcd's data and the log; created, must not have been used before")
+	kubeconfig := flags.String("kubeconfig", "", "`file` to write the administrator's kubeconfig to, once ready")
+	port := flags.Int("port", 0, "port on 127.0.0.1; 0 picks a free one")
+	dieWithStdin := flags.Bool("die-with-stdin", false, "stop when stdin reaches its end, so that no test leaks this process")
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "usage: control-plane --dir DIR --kubeconfig FILE [options] [-- kube-apiserver options]")
+		flags.PrintDefaults()
 	}
-	flag.Parse()
+	_ = flags.Parse(os.Args[1:])
 	if *dir == "" || *kubeconfig == "" {
-		flag.Usage()
+		flags.Usage()
 		os.Exit(2)
 	}
 
@@ -55,7 +57,7 @@ func main() {
 		os.Exit(1)
 	}()
 
-	err := run(ctx, *dir, *kubeconfig, *port, flag.Args())
+	err := run(ctx, *dir, *kubeconfig, *port, flags.Args())
 	klog.Flush()
 	if err != nil && ctx.Err() == nil {
 		fmt.Fprintf(os.Stderr, "control-plane: %v (log: %s)\n", err, filepath.Join(*dir, logFile))
@@ -63,8 +65,9 @@ func main() {
 	}
 }
 
-// run starts everything, reports readiness, and stops everything when ctx ends
-// or a component fails.
+// run starts everything, reports readiness, and stops everything when ctx ends.
+// On an error the process just ends: there is nothing to save, and an API server
+// that is stopped while it starts fails noisily, which would hide the cause.
 func run(ctx context.Context, dir, kubeconfig string, port int, apiserverArgs []string) error {
 	kubeconfig, err := filepath.Abs(kubeconfig)
 	if err != nil {
@@ -87,18 +90,14 @@ func run(ctx context.Context, dir, kubeconfig string, port int, apiserverArgs []
 	if err != nil {
 		return err
 	}
-	defer etcd.Close()
 	apiserver := start("kube-apiserver", func(ctx context.Context) error {
 		return runAPIServer(ctx, listener, apiserverArgs)
 	})
-	defer apiserver.stop()
 	if err := waitUntil(ctx, apiserver, admin.serves); err != nil {
 		return err
 	}
 	controllers := start("kube-controller-manager", runControllers)
-	defer controllers.stop()
 	kubelet := start("kubelet", admin.runKubelet)
-	defer kubelet.stop()
 	if err := waitUntil(ctx, controllers, admin.ready); err != nil {
 		return err
 	}
@@ -112,6 +111,10 @@ func run(ctx context.Context, dir, kubeconfig string, port int, apiserverArgs []
 	}
 	select {
 	case <-ctx.Done():
+		kubelet.stop()
+		controllers.stop()
+		apiserver.stop()
+		etcd.Close()
 		return nil
 	case <-apiserver.done:
 		return apiserver.failure()

@@ -19,21 +19,26 @@ import (
 	"k8s.io/kubernetes/cmd/kube-controller-manager/names"
 )
 
-const etcdSocket = "unix://etcd.sock" // in the private working directory
+// In the private working directory; etcd wants a port, which becomes part of the name.
+const (
+	etcdSocket     = "unix://etcd.sock:0"
+	etcdPeerSocket = "unix://etcd-peer.sock:0"
+)
 
 // startEtcd runs etcd. It speaks on sockets in the working directory, where
 // nobody else may look, and never waits for the disk.
 func startEtcd() (*embed.Etcd, error) {
 	wal.SegmentSizeBytes = 4 << 20 // preallocated; 64 MB otherwise
 	client, _ := url.Parse(etcdSocket)
-	peer, _ := url.Parse("unix://etcd-peer.sock")
+	peer, _ := url.Parse(etcdPeerSocket)
 	config := embed.NewConfig()
-	config.Dir = "etcd"
+	config.Name, config.Dir = "test", "etcd"
 	config.ListenClientUrls, config.AdvertiseClientUrls = []url.URL{*client}, []url.URL{*client}
 	config.ListenPeerUrls, config.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*peer}
 	config.InitialCluster = config.InitialClusterFromName(config.Name)
 	config.UnsafeNoFsync = true
-	config.TickMs, config.ElectionMs = 10, 100 // one member: elect it at once
+	config.TickMs, config.ElectionMs = 100, 500 // one member: it need not wait for others
+	config.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration // else it logs every request
 	config.LogLevel = "warn"
 	config.LogOutputs = []string{logFile}
 	etcd, err := embed.StartEtcd(config)
@@ -44,7 +49,7 @@ func startEtcd() (*embed.Etcd, error) {
 	return etcd, nil
 }
 
-// runAPIServer runs kube-apiserver on listener until ctx ends. extra options
+// runAPIServer runs kube-apiserver on listener until ctx ends. Options in extra
 // override ours.
 func runAPIServer(ctx context.Context, listener net.Listener, extra []string) error {
 	options := apiserveroptions.NewServerRunOptions()

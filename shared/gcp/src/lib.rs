@@ -1,1 +1,30 @@
 //! The Google Cloud wing: GCE targets and the places that can be written.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`cloud`] | [`Gcp`]: the clients, made once a process; who a target really is; what we may do to it |
+//! | [`api`] | [`GceApi`]: the look-ups that a plan gets. The clients in it are private: only a slot writes |
+//! | [`facts`] | what is read of an instance and its disks, parsed strictly |
+//! | [`slot`] | [`GcpSlot`]: every place that this wing writes |
+//! | [`snapshot`] | the snapshot of a disk: find ours, take it, wait for it |
+//! | [`key`] | customer-supplied encryption keys, which are never printed or recorded |
+//! | `mark` | names, labels, request ids and shell words made from names that we were given |
+//! | `fault` | what a failed call means |
+
+pub mod api;
+mod clients;
+pub mod cloud;
+pub mod facts;
+mod fault;
+mod home;
+pub mod key;
+mod mark;
+pub mod slot;
+pub mod snapshot;
+
+pub use api::{Disk, GceApi};
+pub use cloud::Gcp;
+pub use facts::{AttachedDisk, DiskKind, DiskRef, GceFacts, Place};
+pub use key::{CsekKeys, DiskKey};
+pub use slot::{GcpSlot, GcpState};
+pub use snapshot::{SnapshotSlot, StorageLocation};

@@ -1,1 +1,31 @@
 //! The Kubernetes wing: nodes and pods, and the places that can be written.
+//!
+//! [`Kube`] finds the cluster that a target names and keeps one client for it; [`KubeApi`] looks; [`KubeSlot`]
+//! writes, one field at a time, on the condition that the object (its UID) and the field are what was seen.
+//!
+//! # Which cluster
+//! A target names its cluster. `eks:…` is reached by `DescribeCluster` and a token of AWS STS, `gke:…` by the GKE
+//! API and an access token, `context:NAME` by that context of the kubeconfig, `context:` by its current context
+//! or, without a kubeconfig, from inside the cluster. **A context whose name is the cluster's whole text, e.g.
+//! `eks:123456789012/eu-central-1/prod`, wins over the cloud's way in**: so a cluster that is only reached through
+//! a bastion, or a stand-in for tests, keeps the name that its alerts use.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `STANCH_CLUSTER` | the cluster that we run in, as text: the scope where no guard gives one. Default `context:` |
+//! | `KUBECONFIG` | as for `kubectl` |
+
+mod access;
+mod api;
+mod cloud;
+mod command;
+mod error;
+mod facts;
+mod patch;
+mod slot;
+
+pub use access::Kube;
+pub use api::{FIELD_MANAGER, KubeApi, PodOnNode};
+pub use command::{Machine, next_order};
+pub use facts::{EXEMPT_NAMESPACE, EXEMPT_NODE, NodeFacts, Taint};
+pub use slot::{KubeSlot, KubeState, KubeToken, MARKS, NodeRef};

@@ -37,6 +37,7 @@ pub struct Call {
 #[derive(Debug)]
 pub(crate) struct Host {
     addr: SocketAddr,
+    handle: tokio::runtime::Handle,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -62,6 +63,7 @@ impl Host {
         let addr = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
         let thread = std::thread::Builder::new().name(format!("range-{name}")).spawn(move || {
             runtime.block_on(async move {
                 let Ok(listener) = TcpListener::from_std(listener) else { return };
@@ -72,7 +74,7 @@ impl Host {
             });
             runtime.shutdown_background();
         })?;
-        Ok(Self { addr, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { addr, handle, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Serves an axum router.
@@ -85,6 +87,14 @@ impl Host {
 
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Runs on the server's own thread, where no test pauses the clock.
+    pub(crate) fn spawn<F>(&self, task: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.handle.spawn(task)
     }
 
     pub(crate) fn url(&self) -> String {

@@ -70,7 +70,8 @@
 
 pub mod control_plane;
 pub mod gce;
-pub mod host;
+pub(crate) mod home;
+pub(crate) mod host;
 pub mod kube;
 pub mod lambda;
 pub mod moto;

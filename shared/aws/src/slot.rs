@@ -1,0 +1,182 @@
+//! The places that can be written: one variant each.
+
+mod lock;
+mod snapshots;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use stanch_core::{Error, Kind, Mark, Recorded, Result, Seen, Slot, names::VolumeId};
+
+pub use self::{
+    lock::SnapshotLock,
+    snapshots::{MAX_EXCLUDED, SnapshotSet},
+};
+use crate::{ec2::Ec2Api, evidence::Evidence};
+
+/// The tag that finds what a record made.
+pub(crate) const TAG_RECORD: &str = "stanch:record";
+/// The tag that names the incident.
+pub(crate) const TAG_INCIDENT: &str = "stanch:incident";
+/// The tag that names who asked.
+pub(crate) const TAG_BY: &str = "stanch:by";
+
+/// How long a new snapshot may be missing from `DescribeSnapshots` (EC2 Developer Guide: "Eventual consistency").
+const LAG: Duration = Duration::from_secs(30);
+/// How often completion is looked at: what `aws ec2 wait snapshot-completed` does.
+const POLL: Duration = Duration::from_secs(15);
+
+/// One place that can be written in AWS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "slot", rename_all = "snake_case")]
+pub enum AwsSlot {
+    /// The snapshots of an instance's volumes that belong to the record.
+    Snapshots(SnapshotSet),
+    /// That those snapshots are completed. Nothing is written: the write is the wait.
+    Completion(SnapshotSet),
+    /// The lock on the record's snapshot of one volume.
+    Lock(SnapshotLock),
+}
+
+/// What such a place holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum AwsState {
+    /// Of [`AwsSlot::Snapshots`].
+    Snapshots {
+        /// Every volume has a snapshot of this record.
+        taken: bool,
+    },
+    /// Of [`AwsSlot::Completion`].
+    Completion {
+        /// Every snapshot has been copied.
+        completed: bool,
+    },
+    /// Of [`AwsSlot::Lock`].
+    Lock {
+        /// It is locked for at least as long as wanted.
+        locked: bool,
+    },
+}
+
+/// What a write needs to know of what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AwsToken {
+    /// EC2 has no precondition for it.
+    None,
+    /// Why waiting goes on.
+    Pending(String),
+    /// The snapshot to lock.
+    Snapshot(String),
+}
+
+impl Slot for AwsSlot {
+    type Api = Ec2Api;
+    type State = AwsState;
+    type Token = AwsToken;
+
+    async fn look(&self, api: &Ec2Api, mark: &Mark) -> Result<Seen<Self>> {
+        match self {
+            Self::Snapshots(set) => Ok(set.taken(&set.evidence(api, mark).await?)),
+            Self::Completion(set) => set.completion(&set.evidence(api, mark).await?),
+            Self::Lock(lock) => lock.look(api, mark).await,
+        }
+    }
+
+    async fn write(change: Recorded<'_, Self>, seen: &Seen<Self>, api: &Ec2Api) -> Result<()> {
+        change.slot().carry_out(change.to(), change.mark(), seen, api).await
+    }
+
+    fn what(&self, to: &AwsState) -> String {
+        match (self, to) {
+            (Self::Snapshots(set), AwsState::Snapshots { taken: true }) => {
+                format!("snapshot {} of {} as one set", volumes(&set.volumes), set.instance)
+            }
+            (Self::Completion(set), AwsState::Completion { completed: true }) => {
+                format!("wait until the snapshots of {} are completed", set.instance)
+            }
+            (Self::Lock(lock), AwsState::Lock { locked: true }) => {
+                format!("lock the snapshot of {} for {} days", lock.volume, lock.days)
+            }
+            _ => "keep the evidence".to_owned(),
+        }
+    }
+
+    fn command(&self, to: &AwsState, mark: &Mark) -> String {
+        match (self, to) {
+            (Self::Snapshots(set), AwsState::Snapshots { taken: true }) => set.command(mark),
+            (Self::Completion(set), AwsState::Completion { completed: true }) => set.wait_command(mark),
+            (Self::Lock(lock), AwsState::Lock { locked: true }) => lock.command(mark),
+            _ => String::new(),
+        }
+    }
+
+    fn kept(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Snapshots(_) => "snapshots are evidence: an analyst deletes them when the case is closed",
+            Self::Completion(_) => "nothing was changed: it only waits",
+            Self::Lock(_) => "the lock protects evidence and ends by itself",
+        })
+    }
+
+    fn lag(&self) -> Duration {
+        LAG
+    }
+}
+
+impl AwsSlot {
+    /// What `write` does, apart from the proof that it is recorded.
+    pub(crate) async fn carry_out(&self, to: &AwsState, mark: &Mark, seen: &Seen<Self>, api: &Ec2Api) -> Result<()> {
+        match (self, to, &seen.token) {
+            (Self::Snapshots(set), AwsState::Snapshots { taken: true }, _) => set.create(api, mark).await,
+            // Every call of the wait is a look, which the driver does; it comes again until its deadline, and after it.
+            (Self::Completion(set), AwsState::Completion { completed: true }, AwsToken::Pending(pending)) => {
+                let error = Error::new(Kind::Unavailable, "ec2:DescribeSnapshots", pending.clone());
+                Err(error.on(set.instance.as_str()).retry_after(Some(POLL)))
+            }
+            (Self::Lock(lock), AwsState::Lock { locked: true }, AwsToken::Snapshot(id)) => lock.lock(api, id).await,
+            // `kept` says so to the driver; this says so to whoever gets past it.
+            _ => Err(Error::new(Kind::Refused, "undo", "evidence is never undone")),
+        }
+    }
+}
+
+impl SnapshotSet {
+    async fn evidence(&self, api: &Ec2Api, mark: &Mark) -> Result<Evidence> {
+        api.evidence(mark, &self.volumes).await
+    }
+
+    fn taken(&self, evidence: &Evidence) -> Seen<AwsSlot> {
+        let taken = evidence.covers(&self.volumes);
+        Seen {
+            state: AwsState::Snapshots { taken },
+            token: AwsToken::None,
+            ids: evidence.ids(),
+            settling: evidence.pending().filter(|_| taken),
+        }
+    }
+
+    fn completion(&self, evidence: &Evidence) -> Result<Seen<AwsSlot>> {
+        // A failed snapshot never completes, so waiting for it would never end. Ordering again takes a new set.
+        if let (false, Some(failed)) =
+            (evidence.covers(&self.volumes), evidence.discounted.iter().find(|snapshot| snapshot.failed))
+        {
+            let message = format!("{}: {}", failed.snapshot, failed.why);
+            return Err(Error::new(Kind::Conflict, "ec2:DescribeSnapshots", message).on(self.instance.as_str()));
+        }
+        let pending = evidence.pending();
+        Ok(Seen {
+            state: AwsState::Completion { completed: evidence.completed(&self.volumes) },
+            token: AwsToken::Pending(pending.clone().unwrap_or_else(|| "the snapshots do not show yet".to_owned())),
+            ids: evidence.ids(),
+            settling: pending,
+        })
+    }
+}
+
+fn volumes(ids: &[VolumeId]) -> String {
+    match ids {
+        [one] => one.to_string(),
+        many => format!("{} volumes", many.len()),
+    }
+}

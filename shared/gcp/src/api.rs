@@ -1,0 +1,145 @@
+//! The look-ups that a plan gets. Nothing here that is public changes anything.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use google_cloud_compute_v1::model;
+use stanch_core::{
+    Error, Kind, Result,
+    names::{GceId, GceName, ProjectId},
+    target::GceInstance,
+};
+
+use crate::{
+    clients::Clients,
+    facts::{self, DiskRef, GceFacts, Place},
+    fault,
+    key::DiskKey,
+};
+
+/// The look-ups of one order.
+#[derive(Debug)]
+pub struct GceApi {
+    pub(crate) clients: Clients,
+    /// Keys live here and nowhere else: a slot is recorded, this is not.
+    keys: Mutex<BTreeMap<GceId, DiskKey>>,
+}
+
+/// A disk as its own resource shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The numeric id, never used twice.
+    pub id: GceId,
+    /// A snapshot of it needs a key that only the customer has.
+    pub needs_key: bool,
+}
+
+impl GceApi {
+    pub(crate) fn new(clients: Clients) -> Self {
+        Self { clients, keys: Mutex::default() }
+    }
+
+    /// The instance, by name, else by number: the path takes both (Compute Engine API: `instances.get`, pattern of
+    /// `instance`).
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it is gone, [`Kind::Conflict`] when another one has its name.
+    pub async fn instance(&self, target: &GceInstance) -> Result<GceFacts> {
+        let asked = match (&target.name, &target.id) {
+            (Some(name), _) => name.as_str(),
+            (None, Some(id)) => id.as_str(),
+            (None, None) => return Err(Error::invalid("target", "must have a name or an id")),
+        };
+        let path = format!("projects/{}/zones/{}/instances/{asked}", target.project, target.zone);
+        let found = self
+            .clients
+            .instances
+            .get()
+            .set_project(target.project.as_str())
+            .set_zone(target.zone.as_str())
+            .set_instance(asked)
+            .send()
+            .await
+            .map_err(|error| fault::call("compute.instances.get", &path, &error))?;
+        let facts = GceFacts::read(found, &path)?;
+        if target.id.as_ref().is_some_and(|id| *id != facts.id) {
+            let message = format!("another instance has this name now (id {}): the accused one was recreated", facts.id);
+            return Err(Error::new(Kind::Conflict, "compute.instances.get", message).on(path));
+        }
+        Ok(facts)
+    }
+
+    /// A disk. The instance shows only its name.
+    ///
+    /// # Errors
+    /// Whatever the service answers, classified.
+    pub async fn disk(&self, disk: &DiskRef) -> Result<Disk> {
+        const GET: &str = "compute.disks.get";
+        let (project, name) = (disk.project.as_str(), disk.name.as_str());
+        let found = match &disk.place {
+            Place::Zone(zone) => {
+                self.clients.disks.get().set_project(project).set_zone(zone.as_str()).set_disk(name).send().await
+            }
+            Place::Region(region) => {
+                let call = self.clients.region_disks.get();
+                call.set_project(project).set_region(region.as_str()).set_disk(name).send().await
+            }
+        }
+        .map_err(|error| fault::call(GET, &disk.path(), &error))?;
+        let id = found.id.and_then(|id| id.to_string().parse().ok());
+        let id = id.ok_or_else(|| Error::new(Kind::Internal, GET, "the answer has no id").on(disk.path()))?;
+        Ok(Disk { id, needs_key: facts::needs_key(found.disk_encryption_key.as_ref()) })
+    }
+
+    /// Lends the key of a disk for the time of this order. It is asked for again when the order is resumed.
+    pub fn lend_key(&self, disk: GceId, key: DiskKey) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(disk, key);
+    }
+
+    pub(crate) fn key(&self, disk: &GceId) -> Option<DiskKey> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(disk).cloned()
+    }
+
+    /// A snapshot, if there is one of that name.
+    pub(crate) async fn snapshot(&self, project: &ProjectId, name: &GceName) -> Result<Option<model::Snapshot>> {
+        let call = self.clients.snapshots.get().set_project(project.as_str()).set_snapshot(name.as_str());
+        match call.send().await {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(error) => {
+                let path = format!("projects/{project}/global/snapshots/{name}");
+                let error = fault::call("compute.snapshots.get", &path, &error);
+                if error.kind() == Kind::NotFound { Ok(None) } else { Err(error) }
+            }
+        }
+    }
+
+    /// Which of these we have on the instance.
+    pub(crate) async fn held_on_instance(&self, target: &GceInstance, name: &GceName, asked: &[&str]) -> Result<Vec<String>> {
+        let body = model::TestPermissionsRequest::new().set_permissions(asked.iter().copied());
+        let call = self.clients.instances.test_iam_permissions().set_body(body).set_resource(name.as_str());
+        let answer = call.set_project(target.project.as_str()).set_zone(target.zone.as_str()).send().await;
+        let path = format!("projects/{}/zones/{}/instances/{name}", target.project, target.zone);
+        let answer = answer.map_err(|error| fault::call("compute.instances.testIamPermissions", &path, &error))?;
+        Ok(answer.permissions)
+    }
+
+    /// Which of these we have on the disk.
+    pub(crate) async fn held_on_disk(&self, disk: &DiskRef, asked: &[&str]) -> Result<Vec<String>> {
+        let body = model::TestPermissionsRequest::new().set_permissions(asked.iter().copied());
+        let (project, name) = (disk.project.as_str(), disk.name.as_str());
+        let answer = match &disk.place {
+            Place::Zone(zone) => {
+                let call = self.clients.disks.test_iam_permissions().set_body(body).set_resource(name);
+                call.set_project(project).set_zone(zone.as_str()).send().await
+            }
+            Place::Region(region) => {
+                let call = self.clients.region_disks.test_iam_permissions().set_body(body).set_resource(name);
+                call.set_project(project).set_region(region.as_str()).send().await
+            }
+        };
+        let answer = answer.map_err(|error| fault::call("compute.disks.testIamPermissions", &disk.path(), &error))?;
+        Ok(answer.permissions)
+    }
+}

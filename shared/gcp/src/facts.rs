@@ -1,0 +1,190 @@
+//! What is read of an instance and its disks. The answer of the API is parsed, not trusted: a link becomes a
+//! project, a place and a name, or an error.
+
+use google_cloud_compute_v1::model;
+use serde::{Deserialize, Serialize};
+use stanch_core::{
+    Error, Kind, Result,
+    names::{GceId, GceName, Location, ProjectId, Zone},
+};
+
+/// Where a disk is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// In one zone.
+    Zone(Zone),
+    /// Replicated between two zones of a region.
+    Region(Location),
+}
+
+impl Place {
+    /// `zones/…` or `regions/…`, as in a link.
+    pub fn path(&self) -> String {
+        match self {
+            Self::Zone(zone) => format!("zones/{zone}"),
+            Self::Region(region) => format!("regions/{region}"),
+        }
+    }
+}
+
+/// A disk by its full name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskRef {
+    /// The project that owns the disk: not always the instance's.
+    pub project: ProjectId,
+    /// Its zone or region.
+    pub place: Place,
+    /// Its name there. Another disk may get it later; only the id is never used twice.
+    pub name: GceName,
+}
+
+impl DiskRef {
+    /// `projects/P/zones/Z/disks/D`.
+    pub fn path(&self) -> String {
+        format!("projects/{}/{}/disks/{}", self.project, self.place.path(), self.name)
+    }
+
+    /// Reads a link such as `https://www.googleapis.com/compute/v1/projects/P/zones/Z/disks/D`, whole.
+    fn parse(link: &str) -> Option<Self> {
+        let path = match link.strip_prefix("https://") {
+            Some(rest) => {
+                let mut parts = rest.splitn(4, '/');
+                let (_host, service, version) = (parts.next()?, parts.next()?, parts.next()?);
+                (service == "compute" && version.bytes().all(|c| c.is_ascii_alphanumeric())).then_some(())?;
+                parts.next()?
+            }
+            None => link,
+        };
+        let mut parts = path.split('/');
+        let (Some("projects"), Some(project), Some(kind), Some(place), Some("disks"), Some(name), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return None;
+        };
+        let place = match kind {
+            "zones" => Place::Zone(place.parse().ok()?),
+            // A location may be a zone; a regional disk never is in one.
+            "regions" if place.parse::<Zone>().is_err() => Place::Region(place.parse().ok()?),
+            _ => return None,
+        };
+        Some(Self { project: project.parse().ok()?, place, name: name.parse().ok()? })
+    }
+}
+
+/// What hangs on an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DiskKind {
+    /// A disk that outlives the instance: snapshots can be taken of it.
+    Persistent(DiskRef),
+    /// A local SSD (`SCRATCH`): no snapshot can be taken, and the data is lost when the instance stops
+    /// (Compute Engine: "About Local SSD disks").
+    LocalSsd,
+}
+
+/// A disk as the instance sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachedDisk {
+    /// Which disk.
+    pub disk: DiskKind,
+    /// The name under which the guest finds it.
+    pub device: String,
+    /// It holds the system.
+    pub boot: bool,
+    /// The guest may write to it.
+    pub writable: bool,
+    /// Its size in GB, where known.
+    pub size_gb: Option<i64>,
+}
+
+/// An instance, as far as responders need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GceFacts {
+    /// The numeric id.
+    pub id: GceId,
+    /// The name.
+    pub name: GceName,
+    /// Everything that is attached.
+    pub disks: Vec<AttachedDisk>,
+    /// The group that says to have made it. A hint: the instance's own account can rewrite it.
+    pub created_by: Option<String>,
+    /// It carries the label that asks for being left alone.
+    pub exempt: bool,
+}
+
+/// The label that asks for being left alone, whatever its value.
+pub(crate) const EXEMPT_LABEL: &str = "stanch-exempt";
+
+impl GceFacts {
+    /// Reads an instance resource.
+    pub(crate) fn read(instance: model::Instance, asked: &str) -> Result<Self> {
+        let odd = |what: &str| Error::new(Kind::Internal, "compute.instances.get", what).on(asked);
+        let id = instance.id.ok_or_else(|| odd("the answer has no id"))?;
+        let name = instance.name.ok_or_else(|| odd("the answer has no name"))?;
+        let metadata = instance.metadata.unwrap_or_default().items;
+        Ok(Self {
+            id: id.to_string().parse().map_err(|_| odd("the answer has no valid id"))?,
+            name: name.parse().map_err(|_| odd("the answer has no valid name"))?,
+            disks: instance
+                .disks
+                .into_iter()
+                .map(|disk| attached(disk).ok_or_else(|| odd("the answer has a disk of an unknown form")))
+                .collect::<Result<_>>()?,
+            created_by: metadata
+                .into_iter()
+                .find(|item| item.key.as_deref() == Some("created-by"))
+                .and_then(|item| item.value),
+            exempt: instance.labels.contains_key(EXEMPT_LABEL),
+        })
+    }
+}
+
+fn attached(disk: model::AttachedDisk) -> Option<AttachedDisk> {
+    use model::attached_disk::{Mode, Type};
+    let kind = match (disk.r#type, disk.source.as_deref()) {
+        // A disk that cannot be told from a local SSD or another must not be left out silently.
+        (Some(Type::Scratch), _) => DiskKind::LocalSsd,
+        (_, Some(source)) => DiskKind::Persistent(DiskRef::parse(source)?),
+        (_, None) => return None,
+    };
+    Some(AttachedDisk {
+        disk: kind,
+        device: crate::mark::plain(disk.device_name.as_deref().unwrap_or("unnamed"), 63),
+        boot: disk.boot.unwrap_or(false),
+        writable: disk.mode != Some(Mode::ReadOnly),
+        size_gb: disk.disk_size_gb,
+    })
+}
+
+/// Encrypted with a key that only the customer has: Google asks for it at every use and shows its SHA-256
+/// (Compute Engine: "Encrypt disks with customer-supplied encryption keys").
+pub(crate) fn needs_key(key: Option<&model::CustomerEncryptionKey>) -> bool {
+    key.is_some_and(|key| key.kms_key_name.is_none() && (key.sha256.is_some() || key.rsa_encrypted_key.is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_read_whole_or_not_at_all() {
+        let root = "https://www.googleapis.com/compute/v1/";
+        let zonal = DiskRef::parse(&format!("{root}projects/acme-prod/zones/europe-west1-b/disks/web-1")).expect("zonal");
+        assert_eq!(zonal.path(), "projects/acme-prod/zones/europe-west1-b/disks/web-1");
+        let regional = DiskRef::parse("projects/example.com:acme-prod/regions/europe-west1/disks/d").expect("regional");
+        assert_eq!(regional.project.as_str(), "example.com:acme-prod");
+        for bad in [
+            "",
+            "projects/acme-prod/zones/europe-west1-b/disks/",
+            "projects/acme-prod/zones/europe-west1-b/disks/web-1/x",
+            "projects/acme-prod/zones/europe-west1/disks/web-1",
+            "projects/acme-prod/regions/europe-west1-b/disks/web-1",
+            "projects/acme-prod/zones/europe-west1-b/images/web-1",
+            "projects/../zones/europe-west1-b/disks/web-1",
+            "https://evil.example/storage/v1/projects/acme-prod/zones/europe-west1-b/disks/web-1",
+            "http://www.googleapis.com/compute/v1/projects/acme-prod/zones/europe-west1-b/disks/web-1",
+        ] {
+            assert!(DiskRef::parse(bad).is_none(), "{bad:?} is accepted");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Lambda: EventBridge events, SQS batches, and orders by direct invoke.
+
+mod events;
+mod start;
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, tower::service_fn};
+use serde_json::{Value, value::RawValue};
+use stanch_core::{Error, Kind, Responder, Result};
+use tracing::Instrument;
+
+use crate::{
+    binary::{Parts, runtime},
+    config::Place,
+    engine::Engine,
+    trace,
+};
+
+/// The first call to the Runtime API is on its way by then; what is built before it would delay it.
+const UNTIL_ASKED: Duration = Duration::from_millis(1);
+
+/// Serves invocations until Lambda ends the process.
+pub(crate) fn run<R: Responder>(parts: Parts<R>) -> ExitCode {
+    parts.log_for_platform();
+    let api = match start::api(&parts.env) {
+        Ok(api) => api,
+        Err(error) => {
+            tracing::error!(%error, "the environment is not Lambda's");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(&parts) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the start failed");
+            if let Err(unheard) = start::report(&api, &error) {
+                tracing::error!(error = %unheard, "and Lambda could not be told");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve<R: Responder>(parts: &Parts<R>) -> Result<()> {
+    let (engine, _) = parts.engine(Place::Function)?;
+    runtime()?.block_on(async {
+        let warming = Arc::clone(&engine);
+        // While Lambda has nothing for us, what every order needs is built. An event that comes at once builds it.
+        tokio::spawn(async move {
+            tokio::time::sleep(UNTIL_ASKED).await;
+            warming.warm().await;
+        });
+        let handler = service_fn(|event| invoked(Arc::clone(&engine), event));
+        Runtime::new(handler)
+            .run()
+            .await
+            .map_err(|error| Error::new(Kind::Unavailable, "lambda", "the Runtime API does not answer").because(error))
+    })
+}
+
+async fn invoked<R: Responder>(
+    engine: Arc<Engine<R>>,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Result<Value, Diagnostic> {
+    let (payload, context) = event.into_parts();
+    let trace = context.xray_trace_id.as_deref().and_then(trace::of_xray);
+    let span = tracing::info_span!("invocation", request = context.request_id, trace);
+    events::handle(&*engine, payload.get().as_bytes(), &context).instrument(span).await
+}

@@ -1,0 +1,95 @@
+//! Settings as YAML or JSON, inline in a variable or in a file.
+
+use std::{fs::File, io::Read, path::Path};
+
+use serde::de::DeserializeOwned;
+use stanch_core::{Error, Result};
+
+/// More than any guard or caller policy that a person can review.
+const MAX_BYTES: u64 = 256 * 1024;
+
+/// Reads a setting.
+///
+/// # Errors
+/// [`stanch_core::Kind::Invalid`], naming the variable and the field.
+pub(crate) fn setting<T: DeserializeOwned>(name: &str, value: &str) -> Result<T> {
+    if is_inline(value) { parse(value) } else { read(Path::new(value.trim())).and_then(|text| parse(&text)) }
+        .map_err(|error| error.within(name))
+}
+
+/// A mapping has a brace, a line break or a colon with a space; a path has none of them.
+fn is_inline(value: &str) -> bool {
+    let value = value.trim();
+    value.starts_with('{') || value.contains('\n') || value.contains(": ")
+}
+
+/// A small text file.
+///
+/// # Errors
+/// [`stanch_core::Kind::Invalid`] when it cannot be read, is too large or not UTF-8.
+pub(crate) fn read(path: &Path) -> Result<String> {
+    let wrong = |message: String| Error::invalid("", format!("{} {message}", path.display()));
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text))
+        .map_err(|error| wrong("cannot be read".to_owned()).because(error))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(wrong(format!("is larger than {} KiB", MAX_BYTES / 1024)));
+    }
+    Ok(text)
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+    // A person writes these: no aliases, no merge keys, no yes/no, and no key twice.
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_aliases: 0, max_depth: 16, max_nodes: 20_000 },
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
+        merge_keys: serde_saphyr::MergeKeyPolicy::Error,
+        strict_booleans: true,
+        with_snippet: false,
+    };
+    serde_saphyr::with_deserializer_from_str_with_options(text, options, |reader| {
+        Ok(serde_path_to_error::deserialize::<_, T>(reader))
+    })
+    .map_err(|error| Error::invalid("", error.to_string()))?
+    .map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { String::new() } else { path };
+        Error::invalid(field, error.into_inner().to_string())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use stanch_core::Guard;
+
+    use super::*;
+
+    #[test]
+    fn yaml_and_json_inline_and_from_a_file_are_read() -> std::io::Result<()> {
+        let json = setting::<Guard>("STANCH_GUARD", r#"{"trust_tags":true}"#).expect("JSON");
+        let yaml = setting::<Guard>("STANCH_GUARD", "trust_tags: true").expect("YAML");
+        let path = std::env::temp_dir().join(format!("stanch-guard-{}", std::process::id()));
+        std::fs::write(&path, "trust_tags: true\n")?;
+        let file = setting::<Guard>("STANCH_GUARD", &path.display().to_string()).expect("file");
+        std::fs::remove_file(path)?;
+        assert!(json.trust_tags && json == yaml && yaml == file);
+        Ok(())
+    }
+
+    #[test]
+    fn an_error_names_variable_and_field() {
+        for (text, field) in [
+            (r#"{"accounts":["12"]}"#, "STANCH_GUARD.accounts[0]"),
+            ("limits:\n  k8s-cordon-node:\n    per_day: many\n", "STANCH_GUARD.limits"),
+            ("trust_tags: yes", "STANCH_GUARD.trust_tags"),
+            ("nonsense: 1", "STANCH_GUARD"),
+            ("a: &x 1\nb: *x\n", "STANCH_GUARD"),
+            ("trust_tags: true\ntrust_tags: false\n", "STANCH_GUARD"),
+            ("/no/such/file", "STANCH_GUARD"),
+        ] {
+            let error = setting::<Guard>("STANCH_GUARD", text).expect_err(text).to_string();
+            assert!(error.starts_with(&format!("invalid {field}")), "{text:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Compute Engine instances: labels `project_id`, `zone` and `instance_id` of the resource `gce_instance`, and in
+//! audit entries also `protoPayload.resourceName` ("Compute Engine audit logging information").
+
+use stanch_core::{Result, Target, target::GceInstance};
+
+use super::{Entry, path::GcePath};
+use crate::{at::agree, text::Notes};
+
+/// The instance that an entry is about.
+pub(super) fn instance_entry(entry: &Entry<'_>, notes: &mut Notes) -> Result<Option<Target>> {
+    let named = match &entry.audit {
+        Some(audit) => audit.get("resourceName")?,
+        None => entry.labels.clone().absent(),
+    };
+    let path = GcePath::read(&named)?;
+    let path = path.as_ref();
+
+    let at = entry.labels.get("project_id")?;
+    let project = agree([
+        (at.clone(), at.name()?),
+        (named.clone(), path.and_then(|path| path.project.clone())),
+        (at, entry.project.clone()),
+    ])?;
+    let at = entry.labels.get("zone")?;
+    let label = at.name()?;
+    let zone = agree([(at, label), (named.clone(), path.map(|path| path.zone.clone()))])?;
+    let at = entry.labels.get("instance_id")?;
+    let label = at.name()?;
+    let id = agree([(at, label), (named.clone(), path.and_then(|path| path.id.clone()))])?;
+    let name = path.and_then(|path| path.name.clone());
+
+    match (project, zone) {
+        (Some(project), Some(zone)) if name.is_some() || id.is_some() => {
+            Ok(Some(GceInstance { project, zone, name, id }.into()))
+        }
+        _ => {
+            notes.add("the entry does not say which instance");
+            Ok(None)
+        }
+    }
+}

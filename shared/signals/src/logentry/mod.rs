@@ -1,0 +1,147 @@
+//! Google Cloud Logging: one `LogEntry`, as a sink sends it through Pub/Sub ("Cloud Logging: LogEntry", "Cloud Audit
+//! Logs: Understanding audit logs", "AuditLog").
+//!
+//! - What an entry is about is told by its monitored resource: `k8s_cluster` (GKE audit: exec, attach and
+//!   port-forward are logged with the verb `create` or, over WebSocket, `get`), `k8s_node`, `gce_instance`
+//!   ("Monitored resource types"). Any other resource decodes without a subject.
+//! - The same thing named in two places must be the same. The project of `logName` must be that of the labels: a
+//!   writer in one project could put another's labels into its own log.
+//! - An `AuditLog` payload counts only in a log of Cloud Audit Logs, which nobody but Google can write to.
+//! - The incident is `gcplog-` and 24 hexadecimal digits over `logName`, `insertId` and `timestamp`, which together
+//!   make an entry unique ("LogEntry"). Without an `insertId`: over method, resource name, principal and timestamp;
+//!   without those, over the whole entry.
+//! - Severity: EMERGENCY and ALERT are critical, CRITICAL high, ERROR and WARNING medium, NOTICE low, INFO and DEBUG
+//!   info, DEFAULT none ("LogSeverity").
+
+mod gce;
+mod gke;
+mod path;
+
+use stanch_core::{Alert, IncidentId, Result, Severity, Source, Target, names::ProjectId};
+
+use crate::{
+    Context,
+    at::At,
+    text::{Notes, incident, plain},
+};
+
+/// What an entry's subjects are read from.
+struct Entry<'a> {
+    /// `resource.labels`.
+    labels: At<'a>,
+    /// `protoPayload`, if it is an audit log.
+    audit: Option<At<'a>>,
+    /// The project of `logName`.
+    project: Option<ProjectId>,
+}
+
+/// One log entry.
+pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
+    let mut notes = Notes::default();
+    let log_name = entry.get("logName")?;
+    let (project, log_id) = log(&log_name)?;
+    let audit = audit(entry, &log_name, log_id)?;
+    let resource = entry.get("resource")?;
+    let kind = resource.get("type")?.text()?;
+    let read = Entry { labels: resource.get("labels")?, audit, project };
+    let subjects = match kind {
+        Some("k8s_cluster") => gke::cluster_entry(&read, context, &mut notes)?,
+        Some("k8s_node") => gke::node_entry(&read, &mut notes)?,
+        Some("gce_instance") => gce::instance_entry(&read, &mut notes)?.into_iter().collect(),
+        _ => {
+            notes.add("no responder takes this type of resource");
+            Vec::<Target>::new()
+        }
+    };
+    let (mut rule, mut acted_as) = (log_id.map(plain), None);
+    if let Some(audit) = &read.audit {
+        rule = audit.get("methodName")?.text()?.map(plain).or(rule);
+        // The authority that the caller asked for. Whether it was allowed to is not said, so it is only shown.
+        acted_as = audit.get("authenticationInfo")?.get("authoritySelector")?.text()?.map(plain);
+        if audit.get("status")?.get("code")?.integer()?.is_some_and(|code| code != 0) {
+            notes.add("the call failed");
+        }
+    }
+    let time = match entry.get("timestamp")?.time()? {
+        None => entry.get("receiveTimestamp")?.time()?,
+        time => time,
+    };
+    if time.is_none() {
+        notes.add("the entry has no time");
+    }
+    Ok(Alert {
+        incident: identity(entry, read.audit.as_ref())?,
+        source: Source::CloudLogging,
+        rule: rule.unwrap_or_else(|| "log entry".to_owned()),
+        severity: severity(&entry.get("severity")?)?,
+        first_seen: time,
+        last_seen: time,
+        subjects,
+        inactive: None,
+        acted_as,
+        note: notes.finish(),
+    })
+}
+
+/// `projects/P/logs/ID`: the project, where it is given by its id, and the log's id.
+fn log<'a>(at: &At<'a>) -> Result<(Option<ProjectId>, Option<&'a str>)> {
+    let Some(text) = at.text()? else { return Ok((None, None)) };
+    let mut parts = text.split('/');
+    let (Some(owner), Some(name), Some("logs"), Some(id), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(at.wrong("must be projects/PROJECT/logs/LOG"));
+    };
+    let by_id = owner == "projects" && !name.bytes().all(|c| c.is_ascii_digit());
+    Ok((if by_id { Some(at.parse(name)?) } else { None }, Some(id)))
+}
+
+/// The audit payload. Other services' payloads (a request log) are none.
+fn audit<'a>(entry: &At<'a>, log_name: &At<'_>, log_id: Option<&str>) -> Result<Option<At<'a>>> {
+    let payload = entry.get("protoPayload")?;
+    if payload.section()?.is_none()
+        || payload.get("@type")?.text()?.is_some_and(|kind| kind != "type.googleapis.com/google.cloud.audit.AuditLog")
+    {
+        return Ok(None);
+    }
+    let is_audit = |id: &str| id.to_ascii_lowercase().starts_with("cloudaudit.googleapis.com%2f");
+    if log_id.is_some_and(|id| !is_audit(id)) {
+        return Err(log_name.wrong("is not a log of Cloud Audit Logs, so its audit payload can be forged"));
+    }
+    Ok(Some(payload))
+}
+
+fn identity(entry: &At<'_>, audit: Option<&At<'_>>) -> Result<IncidentId> {
+    let text = |at: Result<At<'_>>| -> Result<String> { Ok(at?.text()?.unwrap_or_default().to_owned()) };
+    let timestamp = text(entry.get("timestamp"))?;
+    let insert_id = text(entry.get("insertId"))?;
+    if !insert_id.is_empty() {
+        return incident("gcplog", &["entry", &text(entry.get("logName"))?, &insert_id, &timestamp]);
+    }
+    if let Some(audit) = audit {
+        let method = text(audit.get("methodName"))?;
+        let name = text(audit.get("resourceName"))?;
+        let principal = text(audit.get("authenticationInfo")?.get("principalEmail"))?;
+        if !method.is_empty() && !name.is_empty() {
+            return incident("gcplog", &["call", &method, &name, &principal, &timestamp]);
+        }
+    }
+    // Nothing names it: the whole entry is its identity. Keys are sorted, so spacing and order do not matter.
+    let whole = entry.value().map(ToString::to_string).unwrap_or_default();
+    incident("gcplog", &["whole", &whole])
+}
+
+fn severity(at: &At<'_>) -> Result<Option<Severity>> {
+    Ok(match at.text()? {
+        None | Some("DEFAULT") => None,
+        Some("EMERGENCY" | "ALERT") => Some(Severity::Critical),
+        Some("CRITICAL") => Some(Severity::High),
+        Some("ERROR" | "WARNING") => Some(Severity::Medium),
+        Some("NOTICE") => Some(Severity::Low),
+        Some("INFO" | "DEBUG") => Some(Severity::Info),
+        Some(_) => return Err(at.wrong("must be a severity of Cloud Logging")),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! Resource names of audit entries, read strictly: no empty segment, no `.` and no `..`, so that a name can never
+//! climb out of its place.
+
+use stanch_core::{
+    Result,
+    names::{GceId, GceName, KubeName, Namespace, ProjectId, Zone},
+};
+
+use crate::at::At;
+
+/// A Kubernetes API path without its leading slash, as GKE writes it:
+/// `GROUP/VERSION[/namespaces/NS]/RESOURCE[/NAME[/SUBRESOURCE…]]`.
+#[derive(Debug)]
+pub(crate) struct KubePath<'a> {
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) resource: &'a str,
+    pub(crate) name: Option<&'a str>,
+}
+
+impl<'a> KubePath<'a> {
+    /// The path, or `None` when it names no object.
+    pub(crate) fn read(at: &At<'a>) -> Result<Option<Self>> {
+        let Some(text) = at.text()? else { return Ok(None) };
+        let mut parts = segments(at, text)?.into_iter();
+        let (Some(_group), Some(_version), Some(first)) = (parts.next(), parts.next(), parts.next()) else {
+            return Ok(None);
+        };
+        let second = parts.next();
+        match (first, second, parts.next()) {
+            ("namespaces", Some(namespace), Some(resource)) => {
+                Ok(Some(Self { namespace: Some(namespace), resource, name: parts.next() }))
+            }
+            (resource, name, _) => Ok(Some(Self { namespace: None, resource, name })),
+        }
+    }
+}
+
+/// A checked namespace and name of an object.
+pub(crate) fn namespaced(at: &At<'_>, path: &KubePath<'_>) -> Result<Option<(Namespace, KubeName)>> {
+    match (path.namespace, path.name) {
+        (Some(namespace), Some(name)) => Ok(Some((at.parse(namespace)?, at.parse(name)?))),
+        _ => Ok(None),
+    }
+}
+
+/// `projects/P/zones/Z/instances/NAME[/…]`.
+#[derive(Debug)]
+pub(crate) struct GcePath {
+    /// `None` where the project's number stands instead of its id.
+    pub(crate) project: Option<ProjectId>,
+    pub(crate) zone: Zone,
+    pub(crate) name: Option<GceName>,
+    pub(crate) id: Option<GceId>,
+}
+
+impl GcePath {
+    /// The path, or `None` when it is not one of an instance.
+    pub(crate) fn read(at: &At<'_>) -> Result<Option<Self>> {
+        let Some(text) = at.text()? else { return Ok(None) };
+        let parts = segments(at, text)?;
+        let ["projects", project, "zones", zone, "instances", instance, ..] = parts.as_slice() else {
+            return Ok(None);
+        };
+        let is_number = |text: &str| text.bytes().all(|c| c.is_ascii_digit());
+        Ok(Some(Self {
+            project: if is_number(project) { None } else { Some(at.parse(project)?) },
+            zone: at.parse(zone)?,
+            name: if is_number(instance) { None } else { Some(at.parse(instance)?) },
+            id: if is_number(instance) { Some(at.parse(instance)?) } else { None },
+        }))
+    }
+}
+
+fn segments<'a>(at: &At<'_>, text: &'a str) -> Result<Vec<&'a str>> {
+    let parts: Vec<_> = text.split('/').collect();
+    if parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
+        return Err(at.wrong("must be a path without empty and dot segments"));
+    }
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn api_paths_are_read_in_all_their_forms() -> Result<()> {
+        for (text, expected) in [
+            ("core/v1/namespaces/web/pods/web-1/exec", (Some("web"), "pods", Some("web-1"))),
+            ("core/v1/namespaces/web/pods/web-1", (Some("web"), "pods", Some("web-1"))),
+            ("core/v1/namespaces/web/pods", (Some("web"), "pods", None)),
+            ("core/v1/namespaces/web", (None, "namespaces", Some("web"))),
+            ("core/v1/nodes/node-1", (None, "nodes", Some("node-1"))),
+            ("core/v1/nodes/node-1/proxy/run", (None, "nodes", Some("node-1"))),
+            ("apps/v1/namespaces/web/deployments/api", (Some("web"), "deployments", Some("api"))),
+        ] {
+            let value = json!(text);
+            let path = KubePath::read(&At::new(&value, ""))?;
+            assert_eq!(path.map(|path| (path.namespace, path.resource, path.name)), Some(expected), "{text}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn paths_cannot_climb() {
+        for text in [
+            "core/v1/namespaces/../../kube-system/pods/coredns/exec",
+            "core/v1/namespaces/web/pods/./exec",
+            "core/v1/namespaces//pods/web-1/exec",
+            "/core/v1/pods",
+            "core/v1/namespaces/web/pods/web-1/",
+        ] {
+            let value = json!(text);
+            assert!(KubePath::read(&At::new(&value, "")).is_err(), "{text}");
+            assert!(GcePath::read(&At::new(&value, "")).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The rules of Cloud Logging, one by one, on an entry with one change.
+
+use serde_json::{Value, json};
+use stanch_core::{Alert, Result, Severity};
+
+use crate::{Context, decode};
+
+fn audit(method: &str, name: &str) -> Value {
+    json!({
+        "protoPayload": {
+            "@type": "type.googleapis.com/google.cloud.audit.AuditLog", "methodName": method, "resourceName": name,
+            "authenticationInfo": {"principalEmail": "alice@example.com"},
+        },
+        "insertId": "1", "timestamp": "2026-11-19T22:41:37Z",
+        "logName": "projects/shop-prod/logs/cloudaudit.googleapis.com%2Factivity",
+        "resource": {"type": "k8s_cluster", "labels": {
+            "project_id": "shop-prod", "location": "europe-west1", "cluster_name": "shop"}},
+    })
+}
+
+fn gce(labels: &Value) -> Value {
+    json!({
+        "jsonPayload": {}, "logName": "projects/shop-prod/logs/miner", "timestamp": "2026-11-19T22:41:37Z",
+        "resource": {"type": "gce_instance", "labels": labels},
+    })
+}
+
+fn read(entry: &Value) -> Result<Alert> {
+    let context = Context { cluster: None, now: "2026-11-20T00:00:00Z".parse().expect("a time") };
+    Ok(decode(entry.to_string().as_bytes(), &context)?.remove(0))
+}
+
+fn names(alert: &Alert) -> Vec<String> {
+    alert.subjects.iter().map(ToString::to_string).collect()
+}
+
+fn with(mut document: Value, pointer: &str, value: Value) -> Value {
+    let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+    document.pointer_mut(parent).expect("a parent")[key] = value;
+    document
+}
+
+#[test]
+fn an_object_is_named_whatever_the_verb() -> Result<()> {
+    for (method, name, expected) in [
+        ("io.k8s.core.v1.pods.exec.create", "core/v1/namespaces/web/pods/cart/exec", vec!["pod/web/cart"]),
+        ("io.k8s.core.v1.pods.exec.get", "core/v1/namespaces/web/pods/cart/exec", vec!["pod/web/cart"]),
+        ("io.k8s.core.v1.pods.attach.get", "core/v1/namespaces/web/pods/cart/attach", vec!["pod/web/cart"]),
+        ("io.k8s.core.v1.pods.portforward.get", "core/v1/namespaces/web/pods/cart/portforward", vec!["pod/web/cart"]),
+        ("io.k8s.core.v1.pods.create", "core/v1/namespaces/web/pods/cart", vec!["pod/web/cart"]),
+        ("io.k8s.core.v1.pods.deletecollection", "core/v1/namespaces/web/pods", vec![]),
+        ("io.k8s.core.v1.nodes.proxy.get", "core/v1/nodes/n-1/proxy/run", vec!["node/n-1"]),
+        ("io.k8s.apps.v1.daemonsets.create", "apps/v1/namespaces/web/daemonsets/d", vec!["daemonsets/web/d"]),
+        ("io.k8s.core.v1.secrets.get", "core/v1/namespaces/web/secrets/s", vec![]),
+        (
+            "io.k8s.authorization.rbac.v1.clusterroles.create",
+            "rbac.authorization.k8s.io/v1/clusterroles/system:x",
+            vec![],
+        ),
+    ] {
+        let alert = read(&audit(method, name))?;
+        assert_eq!((names(&alert), alert.rule.as_str()), (expected.into_iter().map(str::to_owned).collect(), method));
+        assert!(!alert.subjects.is_empty() || alert.note.is_some(), "{method}");
+    }
+    assert!(read(&audit("io.k8s.core.v1.pods.exec.get", "core/v1/namespaces/web/daemonsets/cart")).is_err());
+    assert!(read(&audit("io.k8s.core.v1.pods.exec.get", "core/v1/namespaces/WEB/pods/cart/exec")).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_failed_call_and_an_asked_for_authority_are_shown() -> Result<()> {
+    let exec = audit("io.k8s.core.v1.pods.exec.get", "core/v1/namespaces/web/pods/cart/exec");
+    let failed = read(&with(exec.clone(), "/protoPayload/status", json!({"code": 7})))?;
+    assert_eq!(failed.note.as_deref(), Some("the call failed"));
+    let asked = with(exec, "/protoPayload/authenticationInfo/authoritySelector", json!("system:node:victim"));
+    let alert = read(&asked)?;
+    assert_eq!(alert.acted_as.as_deref(), Some("system:node:victim"));
+    assert_eq!(names(&alert), ["pod/web/cart"]);
+    Ok(())
+}
+
+#[test]
+fn an_instance_is_named_by_label_or_by_resource_name() -> Result<()> {
+    let labels = json!({"project_id": "shop-prod", "zone": "europe-west1-b", "instance_id": "42"});
+    assert_eq!(names(&read(&gce(&labels))?), ["instance/europe-west1-b/42"]);
+    for missing in ["project_id", "zone", "instance_id"] {
+        let alert = read(&gce(&with(json!({ "it": labels }), &format!("/it/{missing}"), json!(null))["it"]))?;
+        // The log names the project as well.
+        assert_eq!(alert.subjects.len(), usize::from(missing == "project_id"), "{missing}");
+    }
+    let by_name = |path: &str| {
+        let it = audit("v1.compute.instances.stop", path);
+        with(with(it, "/resource/type", json!("gce_instance")), "/resource/labels", labels.clone())
+    };
+    for path in [
+        "projects/shop-prod/zones/europe-west1-b/instances/vm",
+        "projects/777/zones/europe-west1-b/instances/vm/SerialPort/1",
+    ] {
+        assert_eq!(names(&read(&by_name(path))?), ["instance/europe-west1-b/vm"]);
+    }
+    assert_eq!(
+        names(&read(&by_name("projects/shop-prod/zones/europe-west1-b/instances/42"))?),
+        ["instance/europe-west1-b/42"]
+    );
+    for wrong in [
+        "projects/other-one/zones/europe-west1-b/instances/vm",
+        "projects/shop-prod/zones/europe-west1-c/instances/vm",
+        "projects/shop-prod/zones/europe-west1-b/instances/43",
+        "projects/shop-prod/zones/europe-west1-b/instances/VM",
+        "projects/shop-prod/zones/../instances/vm",
+    ] {
+        assert!(read(&by_name(wrong)).is_err(), "{wrong}");
+    }
+    Ok(())
+}
+
+#[test]
+fn only_google_can_write_an_audit_entry() {
+    let exec = audit("io.k8s.core.v1.pods.exec.get", "core/v1/namespaces/web/pods/cart/exec");
+    for (log, is_right) in [
+        ("projects/shop-prod/logs/cloudaudit.googleapis.com%2Fdata_access", true),
+        ("projects/123456789012/logs/cloudaudit.googleapis.com%2Factivity", true),
+        ("organizations/1/logs/cloudaudit.googleapis.com%2Factivity", true),
+        ("projects/shop-prod/logs/app", false),
+        ("projects/shop-prod/logs/cloudaudit.googleapis.com.evil%2Factivity", false),
+        ("projects/evil-project/logs/cloudaudit.googleapis.com%2Factivity", false),
+        ("cloudaudit.googleapis.com%2Factivity", false),
+        ("projects/../logs/cloudaudit.googleapis.com%2Factivity", false),
+    ] {
+        assert_eq!(read(&with(exec.clone(), "/logName", json!(log))).is_ok(), is_right, "{log}");
+    }
+}
+
+#[test]
+fn severities_are_mapped() -> Result<()> {
+    for (word, expected) in [
+        ("DEFAULT", None),
+        ("DEBUG", Some(Severity::Info)),
+        ("INFO", Some(Severity::Info)),
+        ("NOTICE", Some(Severity::Low)),
+        ("WARNING", Some(Severity::Medium)),
+        ("ERROR", Some(Severity::Medium)),
+        ("CRITICAL", Some(Severity::High)),
+        ("ALERT", Some(Severity::Critical)),
+        ("EMERGENCY", Some(Severity::Critical)),
+    ] {
+        assert_eq!(read(&with(gce(&json!({})), "/severity", json!(word)))?.severity, expected, "{word}");
+    }
+    for wrong in [json!("critical"), json!(500), json!("")] {
+        assert!(read(&with(gce(&json!({})), "/severity", wrong.clone())).is_err(), "{wrong}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_entry_is_one_incident_and_another_is_another() -> Result<()> {
+    let exec = audit("io.k8s.core.v1.pods.exec.get", "core/v1/namespaces/web/pods/cart/exec");
+    let first = read(&exec)?.incident;
+    assert!(first.as_str().starts_with("gcplog-") && first.as_str().len() == 31, "{first}");
+    assert_eq!(read(&with(exec.clone(), "/receiveTimestamp", json!("2026-11-19T23:00:00Z")))?.incident, first);
+    for (pointer, value) in [("/insertId", "2"), ("/timestamp", "2026-11-19T22:41:38Z"), ("/insertId", "")] {
+        assert_ne!(read(&with(exec.clone(), pointer, json!(value)))?.incident, first, "{pointer}");
+    }
+    // Without an insertId the call is its identity; with nothing at all, the whole entry is.
+    let lost = |pod: &str| {
+        let name = format!("core/v1/namespaces/web/pods/{pod}/exec");
+        read(&with(audit("io.k8s.core.v1.pods.exec.get", &name), "/insertId", json!(null)))
+    };
+    assert_eq!(lost("a")?.incident, lost("a")?.incident);
+    assert_ne!(lost("a")?.incident, lost("b")?.incident);
+    let bare = |id: &str| read(&gce(&json!({"project_id": "shop-prod", "zone": "europe-west1-b", "instance_id": id})));
+    assert_ne!(bare("1")?.incident, bare("2")?.incident);
+    Ok(())
+}

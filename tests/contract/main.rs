@@ -1,0 +1,14 @@
+//! One suite that every responder passes, on the cloud that it works in.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    reason = "a test"
+)]
+
+mod aws;
+mod gcp;
+mod k8s;
+mod suite;

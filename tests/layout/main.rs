@@ -1,0 +1,147 @@
+//! Every responder stands wherever it must; a new one is told what is missing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs, reason = "a test")]
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use aws_snapshot_volumes::AwsSnapshotVolumes;
+use gcp_snapshot_disks::GcpSnapshotDisks;
+use k8s_cordon_node::K8sCordonNode;
+use stanch_core::{Order, Permission, Responder, TargetKind};
+use stanch_signals::Context;
+use stanch_tests::root;
+
+/// What a responder says of itself.
+struct Said {
+    about: &'static str,
+    undo: &'static str,
+    trigger: &'static str,
+    kinds: &'static [&'static str],
+    permissions: Vec<Permission>,
+    /// The orders that its `event.json` leads to.
+    orders: usize,
+}
+
+fn said<R: Responder>() -> (&'static str, Said) {
+    let path = root().join("functions").join(R::NAME).join("event.json");
+    let orders = fs::read(&path).map_or(0, |bytes| {
+        let context = Context {
+            cluster: Some("context:prod".parse().unwrap()),
+            now: jiff::Timestamp::now(),
+        };
+        let alerts = stanch_signals::decode(&bytes, &context).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        alerts.iter().map(|alert| Order::from_alert::<R>(alert).len()).sum()
+    });
+    let trigger = match R::TRIGGER {
+        stanch_core::Trigger::Event => "event",
+        stanch_core::Trigger::Order => "order",
+    };
+    let permissions = [R::NEEDS.plan, R::NEEDS.apply, R::NEEDS.revert].concat();
+    (R::NAME, Said { about: R::ABOUT, undo: R::UNDO, trigger, kinds: R::Target::KINDS, permissions, orders })
+}
+
+fn responders() -> BTreeMap<&'static str, Said> {
+    BTreeMap::from([said::<AwsSnapshotVolumes>(), said::<GcpSnapshotDisks>(), said::<K8sCordonNode>()])
+}
+
+fn folders() -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(root().join("functions"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_folder_a_crate_a_binary_and_a_responder_share_one_name() {
+    let known = responders();
+    assert_eq!(folders(), known.keys().copied().collect::<Vec<_>>(), "add the new responder to `responders` here");
+    for name in known.keys() {
+        let folder = root().join("functions").join(name);
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}/Cargo.toml names another crate");
+        for file in ["src/lib.rs", "src/main.rs", "event.json"] {
+            assert!(folder.join(file).is_file(), "{name}/{file} is missing");
+        }
+        assert!(!manifest.contains("[features]"), "{name} has feature flags");
+    }
+}
+
+#[test]
+fn every_event_leads_to_an_order() {
+    for (name, said) in responders() {
+        assert!(said.orders > 0, "{name}/event.json names no {}", said.kinds.join(" or "));
+    }
+}
+
+#[test]
+fn the_readme_lists_every_responder_with_its_trigger() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for (name, said) in responders() {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{name}`")));
+        let row = row.unwrap_or_else(|| panic!("README.md has no row for {name}"));
+        assert!(row.contains(&format!("| {} |", said.trigger)), "README.md gives {name} another trigger");
+        for kind in said.kinds {
+            assert!(row.contains(kind), "README.md does not say that {name} takes {kind}");
+        }
+    }
+}
+
+#[test]
+fn nobody_asks_for_more_than_one_thing_at_a_time() {
+    for (name, said) in responders() {
+        assert!(!said.about.is_empty() && !said.undo.is_empty(), "{name}");
+        for permission in said.permissions {
+            let text = permission.to_string();
+            assert!(!text.contains('*'), "{name} asks for {text}");
+            assert!(!text.to_lowercase().contains("secret"), "{name} asks for {text}");
+        }
+    }
+}
+
+#[test]
+fn wings_do_not_know_each_other_and_core_knows_no_cloud() {
+    let manifest = |path: &str| fs::read_to_string(root().join(path).join("Cargo.toml")).unwrap();
+    let depends = |path: &str, on: &str| manifest(path).lines().any(|line| line.starts_with(on));
+    for (path, foreign) in [
+        ("shared/core", vec!["aws", "google", "kube", "k8s", "tokio.", "reqwest", "stanch"]),
+        ("shared/signals", vec!["aws", "google", "kube", "k8s", "tokio", "reqwest", "stanch-runtime"]),
+        ("shared/runtime", vec!["aws-sdk", "google-cloud-compute", "kube", "stanch-aws", "stanch-gcp", "stanch-k8s"]),
+        ("shared/aws", vec!["google", "kube", "k8s", "stanch-gcp", "stanch-k8s"]),
+        ("shared/gcp", vec!["aws", "kube", "k8s", "stanch-aws", "stanch-k8s"]),
+        ("shared/k8s", vec!["aws", "google", "stanch-aws", "stanch-gcp"]),
+        ("functions/k8s-cordon-node", vec!["stanch-aws", "stanch-gcp"]),
+        ("functions/gcp-snapshot-disks", vec!["stanch-aws", "stanch-k8s"]),
+        ("functions/aws-snapshot-volumes", vec!["stanch-gcp", "stanch-k8s"]),
+    ] {
+        let dependencies = manifest(path);
+        let dependencies = dependencies.split("[dev-dependencies]").next().unwrap();
+        for name in foreign {
+            let found = dependencies.lines().any(|line| line.starts_with(name));
+            assert!(!found, "{path} depends on {name}…");
+        }
+    }
+    assert!(depends("shared/k8s", "stanch-eks") && depends("shared/k8s", "stanch-gke"));
+}
+
+#[test]
+fn files_stay_short_enough_to_read_in_one_sitting() {
+    fn walk(folder: &Path, long: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() && !path.ends_with("target") {
+                walk(&path, long);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let lines = fs::read_to_string(&path).unwrap().lines().count();
+                if lines > 600 {
+                    long.push(format!("{} ({lines})", path.display()));
+                }
+            }
+        }
+    }
+    let mut long = Vec::new();
+    for folder in ["functions", "shared", "tests/range/src"] {
+        walk(&root().join(folder), &mut long);
+    }
+    assert!(long.is_empty(), "longer than 600 lines: {long:?}");
+}

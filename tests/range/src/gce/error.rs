@@ -1,0 +1,93 @@
+//! Google's JSON error form, with the wording that Compute Engine uses.
+
+use serde_json::{Value, json};
+
+/// An error answer: what a caller of the real API would read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status, repeated as `error.code`.
+    pub status: u16,
+    /// `notFound`, `forbidden`, `quotaExceeded` …
+    pub reason: String,
+    /// `global`, or `usageLimits` for quotas.
+    pub domain: String,
+    /// What went wrong, in words.
+    pub message: String,
+}
+
+impl Refusal {
+    /// Any refusal in the domain `global`.
+    pub fn new(status: u16, reason: &str, message: impl Into<String>) -> Self {
+        Self { status, reason: reason.into(), domain: "global".into(), message: message.into() }
+    }
+
+    /// 403 `quotaExceeded`, as when a project has reached its number of snapshots.
+    pub fn quota(metric: &str, limit: u32) -> Self {
+        Self {
+            domain: "usageLimits".into(),
+            ..Self::new(403, "quotaExceeded", format!("Quota '{metric}' exceeded.  Limit: {limit}.0 globally."))
+        }
+    }
+
+    /// 403 `rateLimitExceeded`: too many calls in a minute.
+    pub fn rate_limit() -> Self {
+        Self {
+            domain: "usageLimits".into(),
+            ..Self::new(403, "rateLimitExceeded", "Rate Limit Exceeded")
+        }
+    }
+
+    /// 403 `forbidden`: a permission is missing on a resource.
+    pub fn forbidden(permission: &str, resource: &str) -> Self {
+        Self::new(403, "forbidden", format!("Required '{permission}' permission for '{resource}'"))
+    }
+
+    /// 503 `backendError`: worth another try.
+    pub fn unavailable() -> Self {
+        Self::new(503, "backendError", "Backend Error")
+    }
+
+    pub(crate) fn not_found(resource: &str) -> Self {
+        Self::new(404, "notFound", format!("The resource '{resource}' was not found"))
+    }
+
+    pub(crate) fn exists(resource: &str) -> Self {
+        Self::new(409, "alreadyExists", format!("The resource '{resource}' already exists"))
+    }
+
+    pub(crate) fn field(field: &str, value: &str, why: &str) -> Self {
+        Self::new(400, "invalid", format!("Invalid value for field '{field}': '{value}'. {why}"))
+    }
+
+    pub(crate) fn unauthenticated() -> Self {
+        Self::new(
+            401,
+            "required",
+            "Request is missing required authentication credential. Expected OAuth 2 access token, login cookie or \
+             other valid authentication credential.",
+        )
+    }
+
+    /// The answer's body.
+    pub fn json(&self) -> String {
+        self.body().to_string()
+    }
+
+    pub(crate) fn body(&self) -> Value {
+        let status = match self.status {
+            401 => Some("UNAUTHENTICATED"),
+            429 => Some("RESOURCE_EXHAUSTED"),
+            503 => Some("UNAVAILABLE"),
+            _ => None,
+        };
+        let mut error = json!({
+            "code": self.status,
+            "message": self.message,
+            "errors": [{"message": self.message, "domain": self.domain, "reason": self.reason}],
+        });
+        if let (Some(status), Some(error)) = (status, error.as_object_mut()) {
+            error.insert("status".into(), status.into());
+        }
+        json!({ "error": error })
+    }
+}

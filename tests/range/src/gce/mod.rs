@@ -1,0 +1,176 @@
+//! Compute Engine v1 as far as taking snapshots goes: instances, disks, snapshots, operations, permissions.
+//!
+//! Links in answers begin with `https://www.googleapis.com/compute/v1`, as the real service writes them whatever
+//! the endpoint. Paths are accepted with and without `/compute/v1`.
+
+mod api;
+mod batch;
+mod error;
+mod filter;
+mod model;
+mod render;
+mod snapshots;
+mod state;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+pub use error::Refusal;
+pub use model::{Disk, Instance, OperationFailure, Place, Snapshot, Timing};
+
+use crate::host::{Asked, Call, Host, lock};
+use state::State;
+
+/// The longest that `operations.wait` holds a call: the real service says two minutes.
+const WAIT: Duration = Duration::from_secs(120);
+
+/// A running simulator.
+#[derive(Debug)]
+pub struct Gce {
+    host: Host,
+    state: Arc<Mutex<State>>,
+}
+
+impl Gce {
+    /// Starts one on an ephemeral loopback port.
+    pub fn start() -> io::Result<Self> {
+        let state = Arc::new(Mutex::new(State::new()));
+        let app = axum::Router::new().fallback({
+            let state = Arc::clone(&state);
+            move |request: axum::extract::Request| serve(Arc::clone(&state), request)
+        });
+        Ok(Self { host: Host::router("gce", app)?, state })
+    }
+
+    /// `http://127.0.0.1:PORT`, what `google-cloud-compute-v1` takes as its endpoint.
+    pub fn endpoint(&self) -> String {
+        self.host.url()
+    }
+
+    /// What `CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE` takes.
+    pub fn gcloud_endpoint(&self) -> String {
+        format!("{}/compute/v1/", self.host.url())
+    }
+
+    /// Plants an instance with its disks, in place of one of the same name (with a new id: recreated);
+    /// answers the numeric id.
+    pub fn seed(&self, instance: Instance) -> u64 {
+        lock(&self.state).seed(instance)
+    }
+
+    /// Plants a disk that hangs on nothing, or replaces one (with a new id); answers the numeric id.
+    pub fn seed_disk(&self, project: &str, zone: &str, disk: Disk) -> u64 {
+        lock(&self.state).seed_disk(project, zone, disk, None)
+    }
+
+    /// Takes an instance away; its disks stay.
+    pub fn remove_instance(&self, project: &str, name: &str) {
+        lock(&self.state).instances.retain(|kept| kept.seed.project != project || kept.seed.name != name);
+    }
+
+    /// Gives a bearer token exactly these permissions. From the first such call on, others are refused with 401.
+    pub fn allow(&self, token: &str, permissions: &[&str]) {
+        let permissions = permissions.iter().map(|&one| one.to_owned()).collect();
+        lock(&self.state).allowed.insert(token.to_owned(), permissions);
+    }
+
+    /// Sets how long operations take from now on.
+    pub fn timing(&self, timing: Timing) {
+        lock(&self.state).timing = timing;
+    }
+
+    /// Moves the simulator's clock, so that no test sleeps for an upload.
+    pub fn advance(&self, time: Duration) {
+        lock(&self.state).skip(time);
+    }
+
+    /// Refuses the next `times` calls whose path contains `part` (such as `/createSnapshot`).
+    pub fn refuse(&self, part: &str, refusal: Refusal, times: usize) {
+        lock(&self.state).refusals.push((part.to_owned(), refusal, times));
+    }
+
+    /// Lets the next snapshot operation fail after it was accepted. Several queue up.
+    pub fn fail_operation(&self, failure: OperationFailure) {
+        lock(&self.state).failures.push_back(failure);
+    }
+
+    /// Every snapshot there is, oldest first.
+    pub fn snapshots(&self) -> Vec<Snapshot> {
+        let mut state = lock(&self.state);
+        state.settle();
+        state.snapshots.iter().map(|kept| kept.made.clone()).collect()
+    }
+
+    /// The numeric id of a disk, by the name within its project.
+    pub fn disk_id(&self, project: &str, name: &str) -> Option<u64> {
+        let state = lock(&self.state);
+        state.disks.iter().find(|disk| disk.project == project && disk.seed.name == name).map(|disk| disk.id)
+    }
+
+    /// Every call so far; the parts of a batch count one by one.
+    pub fn log(&self) -> Vec<Call> {
+        lock(&self.state).log.clone()
+    }
+
+    /// The calls that would have changed something.
+    pub fn writes(&self) -> Vec<Call> {
+        lock(&self.state).log.iter().filter(|call| call.write).cloned().collect()
+    }
+
+    /// Forgets the calls so far.
+    pub fn clear_log(&self) {
+        lock(&self.state).log.clear();
+    }
+}
+
+async fn serve(state: Arc<Mutex<State>>, request: axum::extract::Request) -> Response {
+    let Ok(asked) = Asked::read(request).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    if asked.method == Method::POST && asked.path.starts_with("/batch") {
+        let Some(parts) = batch::read(&asked) else {
+            let refusal = Refusal::new(400, "badRequest", "Failed to parse batch request");
+            return json(refusal.status, &refusal.body());
+        };
+        let mut answers = Vec::new();
+        for (id, part) in parts {
+            let (status, body) = one(&state, &part).await;
+            answers.push((id, status, body));
+        }
+        let (body, kind) = batch::write(&answers);
+        return ([("content-type", kind)], body).into_response();
+    }
+    let (status, body) = one(&state, &asked).await;
+    json(status, &body)
+}
+
+async fn one(state: &Mutex<State>, asked: &Asked) -> (u16, Value) {
+    if asked.method == Method::POST && asked.path.ends_with("/wait") {
+        let name = asked.segments().iter().rev().nth(1).cloned().unwrap_or_default();
+        let started = tokio::time::Instant::now();
+        // The clock may be moved meanwhile, so look again now and then.
+        while started.elapsed() < WAIT {
+            let left = {
+                let state = lock(state);
+                let found = state.operations.iter().find(|kept| kept.name == name);
+                found.map_or(Duration::ZERO, |kept| kept.done_at().saturating_sub(state.now()))
+            };
+            if left.is_zero() {
+                break;
+            }
+            tokio::time::sleep(left.min(Duration::from_millis(20))).await;
+        }
+    }
+    api::answer(&mut lock(state), asked)
+}
+
+fn json(status: u16, body: &Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [("content-type", "application/json; charset=UTF-8")], Body::from(body.to_string())).into_response()
+}
