@@ -37,7 +37,7 @@ func startEtcd() (*embed.Etcd, error) {
 	config.ListenPeerUrls, config.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*peer}
 	config.InitialCluster = config.InitialClusterFromName(config.Name)
 	config.UnsafeNoFsync = true
-	config.TickMs, config.ElectionMs = 100, 500 // one member: it need not wait for others
+	config.TickMs, config.ElectionMs = 100, 500                                   // one member: it need not wait for others
 	config.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration // else it logs every request
 	config.LogLevel = "warn"
 	config.LogOutputs = []string{logFile}
