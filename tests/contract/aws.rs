@@ -9,7 +9,7 @@ use aws_snapshot_volumes::AwsSnapshotVolumes;
 use serde_json::{Value, json};
 use stanch_aws::Aws;
 use stanch_core::{Guard, Store, Target, target::Ec2Instance};
-use stanch_dynamodb::DynamoDb;
+use stanch_dynamodb::Dynamo;
 use stanch_range::{
     moto::Moto,
     proxy::{Dialect, Proxy},
@@ -48,7 +48,7 @@ impl Bed for Ec2 {
     fn empty_ledger(&self) -> Arc<dyn Store> {
         let table = format!("ledger-{}", self.tables.fetch_add(1, Ordering::SeqCst));
         self.moto.seed_table(&table).expect("a table");
-        Arc::new(DynamoDb::with(&self.proxy.url(), &table, REGION, "range", "range"))
+        Arc::new(Dynamo::with(table, self.proxy.url(), REGION.parse().unwrap(), "range", "range"))
     }
 
     fn proxy(&self) -> &Proxy {

@@ -117,7 +117,8 @@ impl Bed for Compute {
         let prefix = Self::prefix(target);
         for snapshot in self.gce.snapshots() {
             if snapshot.source_disk.rsplit('/').next().is_some_and(|disk| disk.starts_with(&prefix)) {
-                let url = format!("{}/compute/v1/projects/{PROJECT}/global/snapshots/{}", self.gce.endpoint(), snapshot.name);
+                let url =
+                    format!("{}/compute/v1/projects/{PROJECT}/global/snapshots/{}", self.gce.endpoint(), snapshot.name);
                 let status = tokio::task::block_in_place(|| {
                     tokio::runtime::Handle::current().block_on(async {
                         reqwest::Client::new().delete(url).send().await.expect("the simulator answers").status()
