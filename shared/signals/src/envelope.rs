@@ -1,4 +1,4 @@
-//! `CloudEvents` in structured mode ("CloudEvents 1.0.2", "JSON Event Format 1.0.2"). Binary mode has its
+//! CloudEvents in structured mode ("CloudEvents 1.0.2", "JSON Event Format 1.0.2"). Binary mode has its
 //! attributes in HTTP headers and is the host's matter.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -15,10 +15,10 @@ pub(crate) enum Inner<'a> {
     Bytes(Vec<u8>, String),
 }
 
-/// The data of a structured `CloudEvent`; `None` when the body is something else.
+/// The data of a structured CloudEvent; `None` when the body is something else.
 ///
 /// # Errors
-/// [`stanch_core::Kind::Invalid`] when it is no JSON document, or is a `CloudEvent` and malformed.
+/// [`stanch_core::Kind::Invalid`] when it is no JSON document, or is a CloudEvent and malformed.
 pub fn unwrap_cloudevent(bytes: &[u8]) -> Result<Option<Vec<u8>>> {
     let document = json::read(bytes)?;
     if !is_cloudevent(&document) {
@@ -32,7 +32,7 @@ pub fn unwrap_cloudevent(bytes: &[u8]) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// Does the document say that it is a `CloudEvent`?
+/// Does the document say that it is a CloudEvent?
 pub(crate) fn is_cloudevent(document: &Value) -> bool {
     document.get("specversion").is_some()
 }

@@ -169,7 +169,6 @@ fn audited(fields: &Fields<'_>, cluster: &Cluster, notes: &mut Notes) -> Result<
 }
 
 fn priority(at: &At<'_>) -> Result<Severity> {
-    let text = at.required_text()?;
     const PRIORITIES: [(&str, Severity); 9] = [
         ("emergency", Severity::Critical),
         ("alert", Severity::Critical),
@@ -181,6 +180,7 @@ fn priority(at: &At<'_>) -> Result<Severity> {
         ("info", Severity::Info),
         ("debug", Severity::Info),
     ];
+    let text = at.required_text()?;
     let known = PRIORITIES.iter().find(|(word, _)| text.eq_ignore_ascii_case(word));
     known.map(|(_, severity)| *severity).ok_or_else(|| at.wrong("must be a priority of Falco"))
 }

@@ -1,17 +1,19 @@
 //! Detectors' events, decoded into alerts: bytes in, alerts or one clear error out. Pure: no I/O and no clock.
 //!
-//! [`decode`] recognises the format and takes the wrappings off (Pub/Sub push, structured `CloudEvents`). Event
+//! [`decode`] recognises the format and takes the wrappings off (Pub/Sub push, structured CloudEvents). Event
 //! fields come from an attacker's machine, so every document is read strictly, every name is a checked type from
 //! here on, two places that disagree are refused instead of one being picked, and no error repeats a value.
 //!
 //! | detector | wiring | module |
 //! |---|---|---|
-//! | Amazon `GuardDuty` | EventBridge, or findings as `GetFindings` answers them | `guardduty` |
+//! | Amazon GuardDuty | EventBridge, or findings as `GetFindings` answers them | `guardduty` |
 //! | Google Cloud Logging | a sink to Pub/Sub: push, pull, or Eventarc | `logentry` |
-//! | Falco | its HTTP output, falcosidekick (JSON, `CloudEvents`, Pub/Sub) | `falco` |
+//! | Falco | its HTTP output, falcosidekick (JSON, CloudEvents, Pub/Sub) | `falco` |
 //!
 //! An alert whose subject cannot be told decodes without one and says why in its note. A name that is no name, or
 //! one that two places spell differently, is an error: someone made it up.
+
+#![allow(clippy::doc_markdown, reason = "GuardDuty, EventBridge and CloudEvents are names, not code")]
 
 mod at;
 mod context;
@@ -34,7 +36,7 @@ use crate::{at::At, envelope::Inner};
 /// quotas", "Cloud Logging quotas and limits"), so this leaves room for base64 and an envelope.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// Wrappings that are taken off: a Pub/Sub message inside a `CloudEvent` (Eventarc) is two.
+/// Wrappings that are taken off: a Pub/Sub message inside a CloudEvent (Eventarc) is two.
 const MAX_WRAPPINGS: u8 = 2;
 
 /// Why an alert from the future is inactive.

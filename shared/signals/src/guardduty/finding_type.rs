@@ -28,7 +28,7 @@ const PURPOSES: [&str; 21] = [
 const RESOURCES: [&str; 11] =
     ["Container", "EC2", "ECS", "EKS", "IAM", "IAMUser", "Kubernetes", "Lambda", "RDS", "Runtime", "S3"];
 
-/// Is it of the documented form, with a purpose and a resource that are documented? `GuardDuty` adds families every
+/// Is it of the documented form, with a purpose and a resource that are documented? GuardDuty adds families every
 /// few weeks, so those are not listed.
 pub(crate) fn is_known(kind: &str) -> bool {
     let Some((purpose, rest)) = kind.split_once(':') else { return false };

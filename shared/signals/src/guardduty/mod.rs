@@ -1,11 +1,11 @@
-//! Amazon `GuardDuty`: one finding, as EventBridge sends it (`camelCase`), or as the `GetFindings` API answers it
+//! Amazon GuardDuty: one finding, as EventBridge sends it (`camelCase`), or as the `GetFindings` API answers it
 //! (`PascalCase`, alone or as `{"Findings": [..]}`). Many tools mix the two, so each key is read in either casing.
 //!
 //! Rules, with the document each comes from ("Amazon GuardDuty User Guide", "Amazon GuardDuty API Reference",
 //! "Amazon EventBridge User Guide"):
 //! - The source is exactly `aws.guardduty`: `PutEvents` refuses sources that begin with `aws.`, so no one in the
 //!   account can forge it ("PutEventsRequestEntry").
-//! - The incident is `guardduty-` and the finding's id, which stays when `GuardDuty` sees the activity again.
+//! - The incident is `guardduty-` and the finding's id, which stays when GuardDuty sees the activity again.
 //! - Account, region and partition must be the same wherever they stand.
 //! - Severity 1–10: 9 critical, 7 high, 4 medium, below low ("Severity levels of GuardDuty findings").
 //! - Archived and sample findings are inactive ("Sample findings"). Only what an attacker cannot choose marks a
@@ -92,13 +92,15 @@ fn finding(finding: &At<'_>, envelope: Option<&At<'_>>) -> Result<Alert> {
     let section = resource.section()?;
     let (archived, sample) = (service.get("archived")?.flag()?, is_sample(&service, &resource)?);
 
-    let found = Place::read(finding, finding_id, envelope).and_then(|place| match section {
-        Some(resource) => subjects::read(resource, &place, is_runtime(kind, &service)?, &mut notes),
-        None => {
-            notes.add("the finding names no resource");
-            Ok(subjects::Found::default())
+    let mut read = || {
+        let place = Place::read(finding, finding_id, envelope)?;
+        if let Some(resource) = section {
+            return subjects::read(resource, &place, is_runtime(kind, &service)?, &mut notes);
         }
-    });
+        notes.add("the finding names no resource");
+        Ok(subjects::Found::default())
+    };
+    let found = read();
     // A sample's account or cluster need not be real ("GeneratedFindingEKSClusterArn" is no ARN). Nothing is done
     // about a sample anyway, so it is shown instead of refused.
     let found = match found {

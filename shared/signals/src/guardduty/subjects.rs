@@ -113,7 +113,7 @@ fn instance(resource: &At<'_>, place: &Place, notes: &mut Notes) -> Result<Optio
     Ok(Some(Ec2Instance { account: place.account.clone(), region: place.region.clone(), id }.into()))
 }
 
-/// `GuardDuty` gives a name and a unique id, not an ARN ("AccessKeyDetails"). The session name behind the colon of
+/// GuardDuty gives a name and a unique id, not an ARN ("AccessKeyDetails"). The session name behind the colon of
 /// `principalId` is chosen by whoever assumes the role, so an instance id that stands there is not a subject.
 fn principal(resource: &At<'_>, place: &Place, notes: &mut Notes) -> Result<Option<Target>> {
     let details = resource.get("accessKeyDetails")?;
@@ -146,15 +146,14 @@ fn principal(resource: &At<'_>, place: &Place, notes: &mut Notes) -> Result<Opti
 /// asked for, and a caller could ask for everyone's image.
 fn image(resource: &At<'_>, cluster: Option<&Cluster>, notes: &mut Notes) -> Result<Option<Target>> {
     let container = resource.get("containerDetails")?;
-    let named = match container.section()? {
-        Some(container) => container.get("image")?,
-        None => {
-            let workload = resource.get("kubernetesDetails")?.get("kubernetesWorkloadDetails")?;
-            let Some(workload) = workload.section()? else { return Ok(None) };
-            match workload.get("containers")?.items()?.as_slice() {
-                [only] => only.get("image")?,
-                _ => return Ok(None),
-            }
+    let named = if let Some(container) = container.section()? {
+        container.get("image")?
+    } else {
+        let workload = resource.get("kubernetesDetails")?.get("kubernetesWorkloadDetails")?;
+        let Some(workload) = workload.section()? else { return Ok(None) };
+        match workload.get("containers")?.items()?.as_slice() {
+            [only] => only.get("image")?,
+            _ => return Ok(None),
         }
     };
     let Some(text) = named.text()?.filter(|text| !text.is_empty()) else { return Ok(None) };

@@ -1,8 +1,10 @@
 //! What the tests share.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Once,
 };
 
 use stanch_core::{Alert, Error, Kind};
@@ -25,13 +27,20 @@ pub(crate) fn fixtures() -> PathBuf {
 
 /// The public events: beside the workspace, or where `STANCH_EVENTS` says. They are read in place.
 pub(crate) fn public() -> Option<PathBuf> {
+    static SAID: Once = Once::new();
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/events");
     let folder = std::env::var_os("STANCH_EVENTS").map_or_else(beside, PathBuf::from);
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: public events: no folder ../shared/events beside the workspace, and no STANCH_EVENTS");
+    SAID.call_once(|| skipped("public events: no folder ../shared/events beside the workspace, and no STANCH_EVENTS"));
     None
+}
+
+/// Says what is not tested. Not by `eprintln!`, which the test harness keeps to itself.
+pub(crate) fn skipped(what: &str) {
+    // If not even stderr can be written to, there is no one to tell.
+    let _ = io::stderr().write_all(format!("skipped: {what}\n").as_bytes());
 }
 
 /// The files of a folder, by name.

@@ -59,6 +59,7 @@ fn what_is_too_deep_or_too_large_is_refused_at_once() {
         format!("\"{}\"", "x".repeat(MAX_BYTES)),
         "9".repeat(MAX_BYTES),
         format!("[{}1]", "1,".repeat(MAX_BYTES / 2 - 8)),
+        format!("[{}1]", r#"{"a":1},"#.repeat(MAX_BYTES / 8 - 8)),
     ] {
         let outcome = decode(body.as_bytes(), &context);
         assert!(outcome.is_err());

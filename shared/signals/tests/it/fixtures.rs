@@ -13,7 +13,7 @@ const EKS: &str = "eks:210987654321/eu-central-1/shop";
 const GKE: &str = "gke:shop-prod-4711/europe-west1/shop";
 
 /// File, the cluster of `STANCH_CLUSTER`, outcome.
-const EVENTS: [(&str, &str, &str); 25] = [
+const EVENTS: [(&str, &str, &str); 26] = [
     ("guardduty/ec2.json", "", "aws:210987654321 i-0a1b2c3d4e5f67890"),
     ("guardduty/ec2-getfindings.json", "", "aws:210987654321 i-0a1b2c3d4e5f67890"),
     ("guardduty/ec2-sample.json", "", "! aws:210987654321 i-0a1b2c3d4e5f67890"),
@@ -37,6 +37,7 @@ const EVENTS: [(&str, &str, &str); 25] = [
     ("logentry/gke-exec-push.json", "", GKE_EXEC),
     ("logentry/gke-exec-labels-lost.json", GKE, GKE_EXEC),
     ("logentry/gke-exec-labels-lost.json", EKS, "none"),
+    ("logentry/gke-exec-labels-lost.json", "gke:other-project/europe-west1/shop", "none"),
     ("logentry/gce-instance.json", "", GCE),
     ("logentry/gce-instance-push.json", "", GCE),
     ("logentry/gce-instance-eventarc.json", "", GCE),
