@@ -126,6 +126,10 @@ pub struct Pod {
     /// Its UID: a StatefulSet makes a new pod under the old name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<KubeUid>,
+    /// The host that the detector reports from, where no UID is known. Another cluster has pods of the same name, but
+    /// not this host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<KubeName>,
 }
 
 /// A Kubernetes workload.

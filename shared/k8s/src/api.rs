@@ -108,6 +108,16 @@ impl KubeApi {
         }
     }
 
+    /// Whether any namespace has a pod of this name.
+    pub(crate) async fn has_pod(&self, name: &KubeName) -> Result<bool> {
+        let object = format!("pods named {name}");
+        let call = Call { verb: "list", resource: "pods", object: &object };
+        let selector = escape(&format!("metadata.name={name}"));
+        let request = get(&format!("/api/v1/pods?fieldSelector={selector}&limit=1"));
+        let list: PodList = parse(call, &self.send(call, request, Vec::new()).await?)?;
+        Ok(!list.items.is_empty())
+    }
+
     /// Whether we may use a verb on a resource in all namespaces. Asks, and does not try.
     ///
     /// # Errors

@@ -111,8 +111,26 @@ async fn identify_pod(api: &KubeApi, target: &Pod) -> Result<Identity<NodeFacts>
         .map(|_| Exemption { mark: format!("label {EXEMPT_NAMESPACE} of namespace/{}", target.namespace), forgeable: false });
 
     let mut facts = NodeFacts::read(&target.cluster, &node, &api.node(&node).await?)?;
-    facts.pod = Some(Pod { uid: Some(pod_uid), ..target.clone() });
+    if let (None, Some(host)) = (&target.uid, &target.host)
+        && *host != node
+    {
+        same_cluster(api, &name, host, &node).await?;
+    }
+    facts.pod = Some(Pod { uid: Some(pod_uid), host: None, ..target.clone() });
     Ok(identity(facts, exempt.into_iter().collect()))
+}
+
+/// The detector's host is another than the pod's node. It may be the detector's own pod (Falco: `hostname` is the
+/// pod's, unless the deployment sets it to the node's), but not another node, and not a stranger: then the alert is
+/// about another pod of that name, perhaps in another cluster.
+async fn same_cluster(api: &KubeApi, pod: &str, host: &KubeName, node: &KubeName) -> Result<()> {
+    let conflict = |message: &str| Err(Error::new(Kind::Conflict, "get nodes", message).on(pod));
+    match api.node(host).await {
+        Ok(_) => conflict(&format!("the alert is from another node than the pod's ({host}, not {node})")),
+        Err(error) if error.kind() != Kind::NotFound => Err(error),
+        Err(_) if api.has_pod(host).await? => Ok(()),
+        Err(_) => conflict("the alert is from a host that is neither a node nor a pod of this cluster"),
+    }
 }
 
 fn same_uid(resource: &str, object: &str, known: Option<&KubeUid>, found: &KubeUid) -> Result<()> {

@@ -118,7 +118,10 @@ fn subjects(
     let names_pod = namespace.is_some() || pod.is_some();
     match (namespace, pod) {
         (Some(namespace), Some(name)) => {
-            kube::add(&mut subjects, Some(Pod { cluster: cluster.clone(), namespace, name, uid }.into()));
+            // Of a cluster-wide source the hostname is where Falco's plugin runs.
+            let here = uid.is_none() && matches!(source, None | Some("syscall"));
+            let host = if here { hostname.text()?.and_then(|name| name.parse().ok()) } else { None };
+            kube::add(&mut subjects, Some(Pod { cluster: cluster.clone(), namespace, name, uid, host }.into()));
         }
         (None, None) => {}
         _ => notes.add("the pod's namespace or name is missing"),

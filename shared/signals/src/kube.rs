@@ -45,7 +45,7 @@ pub(crate) fn pod_or_workload(
 ) -> Target {
     let cluster = cluster.clone();
     if ["pod", "pods"].iter().any(|pod| kind.as_str().eq_ignore_ascii_case(pod)) {
-        Pod { cluster, namespace, name, uid }.into()
+        Pod { cluster, namespace, name, uid, host: None }.into()
     } else {
         Workload { cluster, namespace, workload_kind: kind, name }.into()
     }

@@ -41,28 +41,33 @@ pub(super) fn decide<S: Slot>(
         return Decision::Refuse(busy(lease.until));
     }
     let incident = &request.order.incident;
-    let next = Decision::New { generation: record.generation + 1 };
+    let cooling = record.closed.filter(|last| cool_down.is_some_and(|wait| clock::after(*last, wait) > now));
+    let next = || match (&record.phase, cooling) {
+        (Phase::Reverted { .. }, Some(last)) => {
+            Decision::Refuse(Error::refused(format!("it was done at {last}, and doing it again so soon does harm")))
+        }
+        _ => Decision::New { generation: record.generation + 1 },
+    };
     match &record.phase {
         Phase::Applying { stage } => Decision::Resume { stage: *stage },
         Phase::Reverting { .. } => {
             Decision::Refuse(Error::refused("a revert of this target is not finished; finish it, then apply again"))
         }
-        Phase::Applied => match (cool_down, record.closed) {
-            _ if record.holders.contains_key(incident) => Decision::Verify,
-            (None, _) | (_, None) => Decision::Verify,
-            (Some(wait), Some(last)) if clock::after(last, wait) > now => Decision::CoolDown { last },
-            (Some(_), Some(_)) => next,
+        Phase::Applied => match cooling {
+            _ if record.holders.contains_key(incident) || cool_down.is_none() => Decision::Verify,
+            Some(last) => Decision::CoolDown { last },
+            None => next(),
         },
         Phase::Reverted { at, by } => match request.alert() {
             None if is_replay(request, *at) => Decision::Refuse(Error::refused(format!(
                 "reverted by {by} at {at}, after this order was given; give it again if it is still wanted"
             ))),
-            None => next,
+            None => next(),
             // An incident that never held the target is news, whenever its activity was.
-            Some(_) if !record.released.contains_key(incident) => next,
+            Some(_) if !record.released.contains_key(incident) => next(),
             Some(alert) => match alert.last_seen.filter(|seen| seen > at) {
                 None => Decision::Refuse(Error::refused(format!("reverted by {by} at {at}"))),
-                Some(_) if after_revert == AfterRevert::Apply => next,
+                Some(_) if after_revert == AfterRevert::Apply => next(),
                 Some(seen) => {
                     tracing::error!(%incident, %seen, reverted = %at, by, "new activity after a revert");
                     Decision::Refuse(Error::refused(format!(
