@@ -1,5 +1,12 @@
 //! Every responder stands wherever it must; a new one is told what is missing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    reason = "a test"
+)]
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -24,11 +31,9 @@ struct Said {
 fn said<R: Responder>() -> (&'static str, Said) {
     let path = root().join("functions").join(R::NAME).join("event.json");
     let orders = fs::read(&path).map_or(0, |bytes| {
-        let context = Context {
-            cluster: Some("context:prod".parse().unwrap()),
-            now: jiff::Timestamp::now(),
-        };
-        let alerts = stanch_signals::decode(&bytes, &context).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let context = Context { cluster: Some("context:prod".parse().unwrap()), now: jiff::Timestamp::now() };
+        let alerts =
+            stanch_signals::decode(&bytes, &context).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         alerts.iter().map(|alert| Order::from_alert::<R>(alert).len()).sum()
     });
     let trigger = match R::TRIGGER {

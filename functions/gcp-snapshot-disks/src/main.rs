@@ -1,2 +1,11 @@
-//! See the library.
-fn main() {}
+//! Where it runs and where it keeps its ledger; see the library for what it does.
+
+use std::process::ExitCode;
+
+use gcp_snapshot_disks::GcpSnapshotDisks;
+use stanch_runtime::Binary;
+use stanch_sqlite::Sqlite;
+
+fn main() -> ExitCode {
+    Binary::<GcpSnapshotDisks>::new().store("sqlite", |file| async { Sqlite::open(file) }).http().pubsub().run()
+}

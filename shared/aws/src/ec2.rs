@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::{
     Client,
-    types::{Filter, LockState},
+    types::{Filter, LockState, LockedSnapshotsInfo},
 };
 use stanch_core::{
     Error, Kind, Mark, Result,
@@ -16,7 +16,7 @@ use crate::{
     slot::{SnapshotSet, TAG_RECORD},
 };
 
-/// As many as `DescribeSnapshots` gives at once (EC2 API Reference: "DescribeSnapshots").
+/// As many as `DescribeSnapshots` gives at once (EC2 API Reference: "`DescribeSnapshots`").
 const PAGE: i32 = 1000;
 /// A record has at most a few dozen snapshots. Whoever may tag can plant more; this bounds what we read of them.
 const PAGES: usize = 20;
@@ -122,7 +122,10 @@ impl Ec2Api {
         };
         Ok(SnapshotLockInfo {
             active: lock.and_then(|lock| lock.lock_state()).is_some_and(active),
-            days: lock.and_then(|lock| lock.lock_duration()).and_then(|days| u32::try_from(days).ok()).unwrap_or(0),
+            days: lock
+                .and_then(LockedSnapshotsInfo::lock_duration)
+                .and_then(|days| u32::try_from(days).ok())
+                .unwrap_or(0),
         })
     }
 
@@ -136,7 +139,7 @@ impl Ec2Api {
     }
 }
 
-/// The answer to a call with `DryRun`: the error code `DryRunOperation` is success (EC2 API Reference: "DryRun").
+/// The answer to a call with `DryRun`: the error code `DryRunOperation` is success (EC2 API Reference: "`DryRun`").
 pub(crate) fn dry_run<O, E>(
     operation: &str,
     resource: &str,

@@ -14,7 +14,7 @@ use stanch_core::{Error, Kind};
 /// One snapshot per volume in 15 seconds.
 const PER_VOLUME_RATE: Duration = Duration::from_secs(15);
 /// A pending snapshot has to complete first, which takes minutes.
-const PENDING_LIMIT: Duration = Duration::from_secs(60);
+const PENDING_LIMIT: Duration = Duration::from_mins(1);
 /// AWS's messages are a line or two; an encoded authorization failure is a page.
 const MESSAGE: usize = 300;
 
@@ -85,9 +85,12 @@ fn kind(code: &str, said: &str, status: u16) -> (Kind, Option<Duration>) {
         _ if code.starts_with("AccessDenied") || code.starts_with("ExpiredToken") => (Kind::Denied, None),
         "NoSuchEntity" | "ResourceNotFoundException" => (Kind::NotFound, None),
         _ if code.ends_with("NotFound") => (Kind::NotFound, None),
-        "OperationNotPermitted" | "UnsupportedOperation" | "Unsupported" => (Kind::Unsupported, None),
-        // A quota, not a rate: waiting does not help, the person has to raise it or make room.
-        "SnapshotLimitExceeded" | "ResourceLimitExceeded" => (Kind::Unsupported, None),
+        // The last two are quotas, not rates: waiting does not help, a person has to raise them or make room.
+        "OperationNotPermitted"
+        | "UnsupportedOperation"
+        | "Unsupported"
+        | "SnapshotLimitExceeded"
+        | "ResourceLimitExceeded" => (Kind::Unsupported, None),
         "IncorrectState" | "IncorrectInstanceState" | "IncorrectSpotRequestState" | "ConcurrentModification" => {
             (Kind::Conflict, None)
         }

@@ -23,8 +23,8 @@ pub(crate) const TAG_BY: &str = "stanch:by";
 
 /// How long a new snapshot may be missing from `DescribeSnapshots` (EC2 Developer Guide: "Eventual consistency").
 const LAG: Duration = Duration::from_secs(30);
-/// How often completion is looked at: what `aws ec2 wait snapshot-completed` does.
-const POLL: Duration = Duration::from_secs(15);
+/// How long a snapshot may take to be completed (EBS User Guide: "Create Amazon EBS snapshots", "several hours").
+const COPYING: Duration = Duration::from_hours(24);
 
 /// One place that can be written in AWS.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,8 +64,6 @@ pub enum AwsState {
 pub enum AwsToken {
     /// EC2 has no precondition for it.
     None,
-    /// Why waiting goes on.
-    Pending(String),
     /// The snapshot to lock.
     Snapshot(String),
 }
@@ -120,7 +118,10 @@ impl Slot for AwsSlot {
     }
 
     fn lag(&self) -> Duration {
-        LAG
+        match self {
+            Self::Completion(_) => COPYING,
+            Self::Snapshots(_) | Self::Lock(_) => LAG,
+        }
     }
 }
 
@@ -129,11 +130,9 @@ impl AwsSlot {
     pub(crate) async fn carry_out(&self, to: &AwsState, mark: &Mark, seen: &Seen<Self>, api: &Ec2Api) -> Result<()> {
         match (self, to, &seen.token) {
             (Self::Snapshots(set), AwsState::Snapshots { taken: true }, _) => set.create(api, mark).await,
-            // Every call of the wait is a look, which the driver does; it comes again until its deadline, and after it.
-            (Self::Completion(set), AwsState::Completion { completed: true }, AwsToken::Pending(pending)) => {
-                let error = Error::new(Kind::Unavailable, "ec2:DescribeSnapshots", pending.clone());
-                Err(error.on(set.instance.as_str()).retry_after(Some(POLL)))
-            }
+            // Nothing to send: waiting is to look again, which the driver does until `lag` is over or its deadline
+            // is near, and goes on with when it is called again.
+            (Self::Completion(_), AwsState::Completion { completed: true }, _) => Ok(()),
             (Self::Lock(lock), AwsState::Lock { locked: true }, AwsToken::Snapshot(id)) => lock.lock(api, id).await,
             // `kept` says so to the driver; this says so to whoever gets past it.
             _ => Err(Error::new(Kind::Refused, "undo", "evidence is never undone")),
@@ -164,12 +163,11 @@ impl SnapshotSet {
             let message = format!("{}: {}", failed.snapshot, failed.why);
             return Err(Error::new(Kind::Conflict, "ec2:DescribeSnapshots", message).on(self.instance.as_str()));
         }
-        let pending = evidence.pending();
         Ok(Seen {
             state: AwsState::Completion { completed: evidence.completed(&self.volumes) },
-            token: AwsToken::Pending(pending.clone().unwrap_or_else(|| "the snapshots do not show yet".to_owned())),
+            token: AwsToken::None,
             ids: evidence.ids(),
-            settling: pending,
+            settling: evidence.pending(),
         })
     }
 }

@@ -1,9 +1,6 @@
 //! The look-ups that a plan gets. Nothing here that is public changes anything.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
 
 use google_cloud_compute_v1::model;
 use stanch_core::{
@@ -16,7 +13,7 @@ use crate::{
     clients::Clients,
     facts::{self, DiskRef, GceFacts, Place},
     fault,
-    key::DiskKey,
+    key::{CsekKeys, DiskKey},
 };
 
 /// The look-ups of one order.
@@ -24,7 +21,7 @@ use crate::{
 pub struct GceApi {
     pub(crate) clients: Clients,
     /// Keys live here and nowhere else: a slot is recorded, this is not.
-    keys: Mutex<BTreeMap<GceId, DiskKey>>,
+    keys: Mutex<CsekKeys>,
 }
 
 /// A disk as its own resource shows it.
@@ -65,7 +62,8 @@ impl GceApi {
             .map_err(|error| fault::call("compute.instances.get", &path, &error))?;
         let facts = GceFacts::read(found, &path)?;
         if target.id.as_ref().is_some_and(|id| *id != facts.id) {
-            let message = format!("another instance has this name now (id {}): the accused one was recreated", facts.id);
+            let message =
+                format!("another instance has this name now (id {}): the accused one was recreated", facts.id);
             return Err(Error::new(Kind::Conflict, "compute.instances.get", message).on(path));
         }
         Ok(facts)
@@ -93,13 +91,13 @@ impl GceApi {
         Ok(Disk { id, needs_key: facts::needs_key(found.disk_encryption_key.as_ref()) })
     }
 
-    /// Lends the key of a disk for the time of this order. It is asked for again when the order is resumed.
-    pub fn lend_key(&self, disk: GceId, key: DiskKey) {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(disk, key);
+    /// Lends the keys of an order for as long as it runs. One that is resumed must bring them again.
+    pub fn lend_keys(&self, keys: &CsekKeys) {
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys.clone();
     }
 
-    pub(crate) fn key(&self, disk: &GceId) -> Option<DiskKey> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).get(disk).cloned()
+    pub(crate) fn key(&self, disk: &GceName) -> Option<DiskKey> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).of(disk).cloned()
     }
 
     /// A snapshot, if there is one of that name.
@@ -116,7 +114,12 @@ impl GceApi {
     }
 
     /// Which of these we have on the instance.
-    pub(crate) async fn held_on_instance(&self, target: &GceInstance, name: &GceName, asked: &[&str]) -> Result<Vec<String>> {
+    pub(crate) async fn held_on_instance(
+        &self,
+        target: &GceInstance,
+        name: &GceName,
+        asked: &[&str],
+    ) -> Result<Vec<String>> {
         let body = model::TestPermissionsRequest::new().set_permissions(asked.iter().copied());
         let call = self.clients.instances.test_iam_permissions().set_body(body).set_resource(name.as_str());
         let answer = call.set_project(target.project.as_str()).set_zone(target.zone.as_str()).send().await;

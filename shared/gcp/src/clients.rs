@@ -49,7 +49,9 @@ impl Access {
                 Error::new(Kind::Denied, "gcp:credentials", "no usable Application Default Credentials").because(error)
             }),
             Self::At { token: None, .. } => Ok(anonymous::Builder::new().build()),
-            Self::At { token: Some(token), .. } => Ok(Credentials::from(Fixed { token: token.clone(), tag: EntityTag::new() })),
+            Self::At { token: Some(token), .. } => {
+                Ok(Credentials::from(Fixed { token: token.clone(), tag: EntityTag::new() }))
+            }
         }
     }
 }
@@ -79,7 +81,11 @@ impl Clients {
 }
 
 /// A client without retries of its own: every POST of ours goes out once per attempt of the core.
-async fn bound<F>(builder: ClientBuilder<F, Credentials>, access: &Access, credentials: &Credentials) -> Built<F::Client>
+async fn bound<F>(
+    builder: ClientBuilder<F, Credentials>,
+    access: &Access,
+    credentials: &Credentials,
+) -> Built<F::Client>
 where
     F: google_cloud_gax::client_builder::internal::ClientFactory<Credentials = Credentials>,
 {

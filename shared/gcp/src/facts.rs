@@ -158,6 +158,7 @@ fn attached(disk: model::AttachedDisk) -> Option<AttachedDisk> {
 
 /// Encrypted with a key that only the customer has: Google asks for it at every use and shows its SHA-256
 /// (Compute Engine: "Encrypt disks with customer-supplied encryption keys").
+#[expect(deprecated, reason = "the SDK marks what belongs to customer-supplied keys; disks that have them exist")]
 pub(crate) fn needs_key(key: Option<&model::CustomerEncryptionKey>) -> bool {
     key.is_some_and(|key| key.kms_key_name.is_none() && (key.sha256.is_some() || key.rsa_encrypted_key.is_some()))
 }
@@ -169,7 +170,8 @@ mod tests {
     #[test]
     fn a_link_is_read_whole_or_not_at_all() {
         let root = "https://www.googleapis.com/compute/v1/";
-        let zonal = DiskRef::parse(&format!("{root}projects/acme-prod/zones/europe-west1-b/disks/web-1")).expect("zonal");
+        let zonal =
+            DiskRef::parse(&format!("{root}projects/acme-prod/zones/europe-west1-b/disks/web-1")).expect("zonal");
         assert_eq!(zonal.path(), "projects/acme-prod/zones/europe-west1-b/disks/web-1");
         let regional = DiskRef::parse("projects/example.com:acme-prod/regions/europe-west1/disks/d").expect("regional");
         assert_eq!(regional.project.as_str(), "example.com:acme-prod");

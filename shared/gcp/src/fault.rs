@@ -136,12 +136,16 @@ fn by_status(status: u16, reply: &Reply) -> (Kind, String) {
 fn denied(reply: &Reply) -> String {
     match reply.permission.clone().or_else(|| reply.quoted("Required ")) {
         Some(permission) => format!("the permission {permission} is missing"),
-        None => with("a permission is missing, or an organization policy forbids it", reply.reason.as_deref().unwrap_or_default()),
+        None => with(
+            "a permission is missing, or an organization policy forbids it",
+            reply.reason.as_deref().unwrap_or_default(),
+        ),
     }
 }
 
 fn quota(reply: &Reply) -> String {
-    let which = reply.quota.clone().or_else(|| reply.quoted("Quota ")).map_or(String::new(), |quota| format!(" {quota}"));
+    let which =
+        reply.quota.clone().or_else(|| reply.quoted("Quota ")).map_or(String::new(), |quota| format!(" {quota}"));
     format!("the project's quota{which} is used up: raise it, or delete what is not needed")
 }
 
@@ -151,10 +155,8 @@ fn with(text: &str, reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use google_cloud_compute_v1::model::operation;
-    use google_cloud_gax::error::rpc::Status;
-
     use super::*;
+    use google_cloud_compute_v1::model::operation;
 
     fn reply(reason: &str, message: &str) -> Reply {
         Reply { reason: word(reason), message: message.to_owned(), ..Reply::default() }
@@ -163,14 +165,35 @@ mod tests {
     #[test]
     fn a_status_and_a_reason_decide() {
         let cases = [
-            ("a missing permission", 403, "forbidden", "Required 'compute.disks.createSnapshot' permission for 'x'", Kind::Denied, "the permission compute.disks.createSnapshot is missing"),
+            (
+                "a missing permission",
+                403,
+                "forbidden",
+                "Required 'compute.disks.createSnapshot' permission for 'x'",
+                Kind::Denied,
+                "the permission compute.disks.createSnapshot is missing",
+            ),
             ("a rate", 403, "rateLimitExceeded", "Rate Limit Exceeded", Kind::Throttled, "too many calls"),
-            ("a quota", 403, "quotaExceeded", "Quota 'SNAPSHOTS' exceeded.  Limit: 3.0 globally.", Kind::Throttled, "the project's quota SNAPSHOTS is used up: raise it, or delete what is not needed"),
+            (
+                "a quota",
+                403,
+                "quotaExceeded",
+                "Quota 'SNAPSHOTS' exceeded.  Limit: 3.0 globally.",
+                Kind::Throttled,
+                "the project's quota SNAPSHOTS is used up: raise it, or delete what is not needed",
+            ),
             ("a missing resource", 404, "notFound", "x", Kind::NotFound, "it does not exist"),
             ("a fingerprint", 412, "conditionNotMet", "x", Kind::Conflict, "the resource has changed meanwhile"),
             ("a name", 409, "alreadyExists", "x", Kind::Conflict, "the name is taken"),
             ("a backend", 503, "backendError", "x", Kind::Unavailable, "no result (HTTP 503)"),
-            ("a field", 400, "invalid", "Invalid value for field 'resource.sourceDiskEncryptionKey.rawKey': 'c2VjcmV0'. Bad.", Kind::Invalid, "the service refuses the field resource.sourceDiskEncryptionKey.rawKey"),
+            (
+                "a field",
+                400,
+                "invalid",
+                "Invalid value for field 'resource.sourceDiskEncryptionKey.rawKey': 'c2VjcmV0'. Bad.",
+                Kind::Invalid,
+                "the service refuses the field resource.sourceDiskEncryptionKey.rawKey",
+            ),
             ("foreign text", 400, "<b>", "\u{1b}[2J' field 'a b'", Kind::Invalid, "the service refuses the request"),
         ];
         for (name, status, reason, message, kind, text) in cases {
@@ -180,23 +203,16 @@ mod tests {
 
     #[test]
     fn the_permission_is_taken_from_the_details_too() {
-        let mut info = google_cloud_rpc_info();
-        info.metadata.insert("permission".into(), "compute.disks.get".into());
-        let status = Status::default().set_code(Code::PermissionDenied).set_details([StatusDetails::ErrorInfo(info)]);
-        let error = CallError::service_with_http_metadata(status, Some(403), None);
-        let error = call("compute.disks.get", "projects/p", &error);
-        assert_eq!(error.to_string(), "compute.disks.get on projects/p: the permission compute.disks.get is missing");
-    }
-
-    fn google_cloud_rpc_info() -> google_cloud_rpc::model::ErrorInfo {
-        google_cloud_rpc::model::ErrorInfo::new().set_reason("IAM_PERMISSION_DENIED")
+        let reply = Reply { permission: word("compute.disks.get"), ..reply("IAM_PERMISSION_DENIED", "x") };
+        assert_eq!(by_status(403, &reply), (Kind::Denied, "the permission compute.disks.get is missing".to_owned()));
     }
 
     #[test]
     fn an_operation_that_failed_is_told_from_one_that_runs() {
         assert!(operation("x", "y", &Operation::new()).is_none());
         let failed = Operation::new().set_http_error_status_code(429).set_error(
-            operation::Error::new().set_errors([operation::error::Errors::new().set_code("RESOURCE_OPERATION_RATE_EXCEEDED")]),
+            operation::Error::new()
+                .set_errors([operation::error::Errors::new().set_code("RESOURCE_OPERATION_RATE_EXCEEDED")]),
         );
         assert_eq!(super::operation("x", "y", &failed).map(|error| error.kind()), Some(Kind::Throttled));
     }

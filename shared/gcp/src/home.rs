@@ -30,7 +30,8 @@ pub(crate) async fn project() -> Result<ProjectId> {
         .send();
     let answer = call.await.map_err(|error| unknown().because(error.without_url()))?;
     // Whatever else listens at that address does not send this header back.
-    if !answer.status().is_success() || answer.headers().get("metadata-flavor").is_none_or(|flavor| flavor != "Google") {
+    if !answer.status().is_success() || answer.headers().get("metadata-flavor").is_none_or(|flavor| flavor != "Google")
+    {
         return Err(unknown());
     }
     let text = body(answer).await?;
@@ -70,7 +71,9 @@ pub(crate) async fn held(
     let headers = match credentials.headers(http::Extensions::new()).await {
         Ok(CacheableResource::New { data, .. }) => data,
         Ok(CacheableResource::NotModified) => http::HeaderMap::new(),
-        Err(error) if error.is_transient() => return Err(failed(Kind::Unavailable, "no credentials now").because(error)),
+        Err(error) if error.is_transient() => {
+            return Err(failed(Kind::Unavailable, "no credentials now").because(error));
+        }
         Err(error) => return Err(failed(Kind::Denied, "no credentials").because(error)),
     };
     let call = client(CALL)?
@@ -103,7 +106,9 @@ fn client(limit: Duration) -> Result<reqwest::Client> {
 async fn body(mut answer: reqwest::Response) -> Result<Vec<u8>> {
     let broken = |what: &str| Error::new(Kind::Unavailable, "gcp:read", what);
     let mut all = Vec::new();
-    while let Some(part) = answer.chunk().await.map_err(|error| broken("the answer broke off").because(error.without_url()))? {
+    while let Some(part) =
+        answer.chunk().await.map_err(|error| broken("the answer broke off").because(error.without_url()))?
+    {
         if all.len() + part.len() > MOST {
             return Err(broken("the answer is too long"));
         }

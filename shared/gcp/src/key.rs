@@ -29,6 +29,7 @@ impl DiskKey {
         }
     }
 
+    #[expect(deprecated, reason = "the SDK marks what belongs to customer-supplied keys; disks that have them exist")]
     pub(crate) fn to_model(&self) -> CustomerEncryptionKey {
         let key = CustomerEncryptionKey::new();
         match &self.0 {

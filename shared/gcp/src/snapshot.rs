@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use google_cloud_compute_v1::model::{Operation, Snapshot, snapshot::Status};
+use google_cloud_compute_v1::model::{Operation, Snapshot, operation, snapshot::Status};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use stanch_core::{
@@ -28,11 +28,13 @@ use crate::{
 pub(crate) const LAG: Duration = Duration::from_secs(30);
 /// How far the clock that opened the record may be ahead of Google's.
 const SKEW: SignedDuration = SignedDuration::from_mins(2);
-/// How many names, and request ids, are tried: each is used up by a snapshot, or an operation, that failed.
+/// How many names are tried: each is used up by a snapshot that failed.
 const TRIES: u32 = 3;
+/// How many request ids are tried: each is used up by an operation that failed, or whose snapshot is gone.
+const REQUESTS: u32 = 5;
 /// How long one write waits for `READY`. The driver comes back until its own deadline; a write of minutes would
 /// outlive it.
-const WAIT: Duration = Duration::from_secs(20);
+const WAIT: Duration = Duration::from_secs(16);
 /// How often it looks meanwhile.
 const POLL: Duration = Duration::from_secs(2);
 
@@ -167,11 +169,12 @@ impl SnapshotSlot {
         if self.wait { self.ready(mark, name, operation, api).await } else { Ok(()) }
     }
 
-    /// The answer of a repeated request id is the old operation. If that one failed, the service would tell us so
-    /// for as long as it remembers: the next id makes it try again. The name keeps it at one snapshot throughout.
+    /// The answer of a repeated request id is the old operation, for as long as the service remembers it: also when
+    /// that one failed, or made a snapshot that has been deleted since. Then the next id makes it try again. The name
+    /// keeps it at one snapshot throughout.
     async fn create(&self, mark: &Mark, name: &GceName, api: &GceApi) -> Result<Option<String>> {
         let mut last = None;
-        for attempt in 1..=TRIES {
+        for attempt in 1..=REQUESTS {
             let answer = match self.send(mark, name, attempt, api).await {
                 Ok(answer) => answer,
                 // Another delivery of this record was faster.
@@ -183,12 +186,16 @@ impl SnapshotSlot {
                 }
                 Err(error) => return Err(error),
             };
-            match fault::operation(self.method(), &self.disk.path(), &answer) {
-                None => return Ok(answer.name),
-                Some(error) => last = Some(error),
-            }
+            last = match fault::operation(self.method(), &self.disk.path(), &answer) {
+                Some(error) => Some(error),
+                // A new operation is pending or running; one that is done may be an old one.
+                None if answer.status != Some(operation::Status::Done) => return Ok(answer.name),
+                None if api.snapshot(&self.disk.project, name).await?.is_some() => return Ok(answer.name),
+                None => None,
+            };
         }
-        Err(last.unwrap_or_else(|| self.error(Kind::Internal, self.method(), "no attempt was made".to_owned())))
+        let gone = || self.error(Kind::Unavailable, self.method(), "accepted and done, and not there".to_owned());
+        Err(last.unwrap_or_else(gone))
     }
 
     async fn send(&self, mark: &Mark, name: &GceName, attempt: u32, api: &GceApi) -> Result<Operation> {
@@ -198,7 +205,7 @@ impl SnapshotSlot {
             .set_labels(mark::labels(mark))
             .set_storage_locations(self.storage_location.iter().map(|location| location.0.clone()));
         if self.csek {
-            let key = api.key(&self.disk_id).ok_or_else(|| {
+            let key = api.key(&self.disk.name).ok_or_else(|| {
                 let message = "the disk is encrypted with a customer-supplied key, which is never recorded: give it \
                                again with the option csek";
                 Error::invalid("options.csek", format!("{message} (disk {})", self.disk.name))
@@ -246,7 +253,8 @@ impl SnapshotSlot {
 
     /// Why a snapshot that was accepted failed, as far as the operation says.
     async fn reason(&self, operation: Option<String>, api: &GceApi) -> Error {
-        let unknown = || self.error(Kind::Unavailable, self.method(), "the snapshot failed after it was accepted".to_owned());
+        let unknown =
+            || self.error(Kind::Unavailable, self.method(), "the snapshot failed after it was accepted".to_owned());
         let Some(operation) = operation else { return unknown() };
         let project = self.disk.project.as_str();
         let answer = match &self.disk.place {
@@ -291,10 +299,14 @@ impl SnapshotSlot {
     }
 
     fn error(&self, kind: Kind, operation: &str, message: String) -> Error {
-        Error::new(kind, operation, message).on(format!("projects/{}/global/snapshots/{}", self.disk.project, self.name))
+        Error::new(kind, operation, message)
+            .on(format!("projects/{}/global/snapshots/{}", self.disk.project, self.name))
     }
 }
 
 fn seen(taken: bool, found: Found, ids: Vec<String>, settling: Option<String>) -> Seen<GcpSlot> {
     Seen { state: GcpState::Snapshot { taken }, token: GcpToken(found), ids, settling }
 }
+
+#[cfg(test)]
+mod tests;

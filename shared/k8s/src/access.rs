@@ -3,10 +3,11 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use http::Uri;
 use jiff::{SignedDuration, Timestamp};
 use kube::{
@@ -15,6 +16,7 @@ use kube::{
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use stanch_core::{Error, Kind, Result, target::Cluster};
+use stanch_gke::Gke;
 
 use crate::KubeApi;
 
@@ -22,7 +24,7 @@ use crate::KubeApi;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client is built anew this long before its token ends: longer than an order takes.
+/// A client is built anew this long before its EKS token ends: longer than an order takes.
 const MARGIN: SignedDuration = SignedDuration::from_mins(3);
 
 /// The clusters of this process.
@@ -30,6 +32,7 @@ const MARGIN: SignedDuration = SignedDuration::from_mins(3);
 pub struct Kube {
     home: Option<Cluster>,
     kubeconfig: Option<PathBuf>,
+    gke: OnceLock<Gke>,
     clients: Mutex<BTreeMap<Cluster, Arc<Slot>>>,
 }
 
@@ -44,8 +47,10 @@ struct Ready {
 /// What a cloud tells about a cluster.
 struct Access {
     server: String,
+    /// Empty: a public certificate.
     ca_pem: Vec<u8>,
     token: String,
+    /// Until when the client is kept.
     expires: Timestamp,
 }
 
@@ -84,16 +89,17 @@ impl Kube {
     /// [`Kind::Denied`] without credentials, [`Kind::NotFound`] without such a cluster or context,
     /// [`Kind::Invalid`] when the kubeconfig cannot be read.
     pub async fn api(&self, cluster: &Cluster) -> Result<KubeApi> {
-        let slot = Arc::clone(
-            self.clients.lock().unwrap_or_else(PoisonError::into_inner).entry(cluster.clone()).or_default(),
-        );
+        let slot =
+            Arc::clone(self.clients.lock().unwrap_or_else(PoisonError::into_inner).entry(cluster.clone()).or_default());
         let mut ready = slot.lock().await;
         if let Some(Ready { client, expires }) = &*ready
             && expires.is_none_or(|expires| Timestamp::now() < expires)
         {
             return Ok(KubeApi::new(client.clone(), cluster.clone()));
         }
-        let built = self.build(cluster).await?;
+        // Boxed: the futures of two SDKs and a kubeconfig's would make those of every caller too deep to lay out.
+        let building: BoxFuture<'_, Result<Ready>> = Box::pin(self.build(cluster));
+        let built = building.await?;
         let client = built.client.clone();
         *ready = Some(built);
         Ok(KubeApi::new(client, cluster.clone()))
@@ -102,9 +108,8 @@ impl Kube {
     async fn build(&self, cluster: &Cluster) -> Result<Ready> {
         let kubeconfig = self.read_kubeconfig()?;
         let name = cluster.to_string();
-        let has = |context: &str| {
-            kubeconfig.as_ref().is_some_and(|it| it.contexts.iter().any(|known| known.name == context))
-        };
+        let has =
+            |context: &str| kubeconfig.as_ref().is_some_and(|it| it.contexts.iter().any(|known| known.name == context));
         let (config, expires) = match cluster {
             // See the crate's header: a context under the cluster's own name wins.
             Cluster::Eks { .. } | Cluster::Gke { .. } if has(&name) => (context(kubeconfig, Some(name)).await?, None),
@@ -114,11 +119,17 @@ impl Kube {
                     server: access.server,
                     ca_pem: access.ca_pem,
                     token: access.token,
-                    expires: access.expires,
+                    expires: access.expires.checked_sub(MARGIN).unwrap_or(access.expires),
                 })?
             }
-            Cluster::Gke { .. } => {
-                return Err(Error::new(Kind::Unsupported, "connect", "to come").on(name));
+            Cluster::Gke { project, location, name } => {
+                let access = self.gke()?.access(project, location, name, Timestamp::now()).await?;
+                from_cloud(Access {
+                    server: access.server,
+                    ca_pem: access.ca_pem.unwrap_or_default(),
+                    token: access.token,
+                    expires: access.expires,
+                })?
             }
             Cluster::Context(context_name) => (context(kubeconfig, Some(context_name.to_string())).await?, None),
             Cluster::Current if kubeconfig.as_ref().is_some_and(|it| it.current_context.is_some()) => {
@@ -128,6 +139,14 @@ impl Kube {
         };
         let client = client(config).map_err(|error| error.on(cluster.to_string()))?;
         Ok(Ready { client, expires })
+    }
+
+    fn gke(&self) -> Result<&Gke> {
+        if let Some(gke) = self.gke.get() {
+            return Ok(gke);
+        }
+        let gke = Gke::from_env()?;
+        Ok(self.gke.get_or_init(|| gke))
     }
 
     /// `None` when there is no such file: then only the clouds and the cluster's inside are left.
@@ -196,8 +215,7 @@ fn from_cloud(access: Access) -> Result<(Config, Option<Timestamp>)> {
     // An endpoint with a public certificate (GKE's DNS endpoint) brings none.
     config.root_cert = (!roots.is_empty()).then_some(roots);
     config.auth_info = AuthInfo { token: Some(access.token.into()), ..AuthInfo::default() };
-    let expires = access.expires.checked_sub(MARGIN).unwrap_or(access.expires);
-    Ok((config, Some(expires)))
+    Ok((config, Some(access.expires)))
 }
 
 fn client(mut config: Config) -> Result<Client> {

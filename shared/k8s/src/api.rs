@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::{Request, header};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::{Client, client::Body, core::Status};
@@ -163,10 +164,10 @@ impl KubeApi {
     async fn send(&self, call: Call<'_>, request: http::request::Builder, body: Vec<u8>) -> Result<Vec<u8>> {
         let request =
             request.body(Body::from(body)).map_err(|_| call.error(Kind::Internal, "the request cannot be built"))?;
-        let exchange = async {
+        let exchange: BoxFuture<'_, kube::Result<_>> = Box::pin(async {
             let (head, body) = self.client.send(request).await?.into_parts();
-            Ok::<_, kube::Error>((head, body.collect_bytes().await?))
-        };
+            Ok((head, body.collect_bytes().await?))
+        });
         let (head, body) = tokio::time::timeout(CALL_TIMEOUT, exchange)
             .await
             .map_err(|_| call.error(Kind::Unavailable, "no answer from the API server in time"))?
@@ -174,7 +175,8 @@ impl KubeApi {
         if head.status.is_success() {
             return Ok(body.into());
         }
-        let seconds = head.headers.get(header::RETRY_AFTER).and_then(|it| it.to_str().ok()).and_then(|it| it.parse().ok());
+        let seconds =
+            head.headers.get(header::RETRY_AFTER).and_then(|it| it.to_str().ok()).and_then(|it| it.parse().ok());
         let status: Status = serde_json::from_slice(&body).unwrap_or_default();
         Err(call.answered(head.status.as_u16(), seconds.map(Duration::from_secs), &status))
     }
@@ -185,7 +187,8 @@ fn get(path: &str) -> http::request::Builder {
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(call: Call<'_>, body: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|_| call.error(Kind::Internal, "the answer is not the JSON that is documented"))
+    serde_json::from_slice(body)
+        .map_err(|_| call.error(Kind::Internal, "the answer is not the JSON that is documented"))
 }
 
 /// Percent-encodes everything but RFC 3986's unreserved characters.

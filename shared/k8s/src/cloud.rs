@@ -94,21 +94,19 @@ async fn identify_node(api: &KubeApi, target: &Node) -> Result<Identity<NodeFact
 
 async fn identify_pod(api: &KubeApi, target: &Pod) -> Result<Identity<NodeFacts>> {
     let name = format!("pod/{}/{}", target.namespace, target.name);
-    let (pod, namespace) =
-        tokio::join!(api.pod(&target.namespace, &target.name), api.namespace(&target.namespace));
+    let (pod, namespace) = tokio::join!(api.pod(&target.namespace, &target.name), api.namespace(&target.namespace));
     let pod = pod?;
-    let pod_uid = uid(&pod).ok_or_else(|| {
-        Error::new(Kind::Internal, "get pods", "the answer has no metadata.uid").on(name.clone())
-    })?;
+    let pod_uid = uid(&pod)
+        .ok_or_else(|| Error::new(Kind::Internal, "get pods", "the answer has no metadata.uid").on(name.clone()))?;
     same_uid("pods", &name, target.uid.as_ref(), &pod_uid)?;
     let node: KubeName = match pod.pointer("/spec/nodeName").and_then(Value::as_str) {
         Some(node) if !node.is_empty() => node.parse()?,
         _ => return Err(Error::new(Kind::NotFound, "get pods", "it is not scheduled: it has no node yet").on(name)),
     };
-    let exempt = strings(&namespace?, "/metadata/labels")
-        .get(EXEMPT_NAMESPACE)
-        .filter(|value| *value != "false")
-        .map(|_| Exemption { mark: format!("label {EXEMPT_NAMESPACE} of namespace/{}", target.namespace), forgeable: false });
+    let exempt =
+        strings(&namespace?, "/metadata/labels").get(EXEMPT_NAMESPACE).filter(|value| *value != "false").map(|_| {
+            Exemption { mark: format!("label {EXEMPT_NAMESPACE} of namespace/{}", target.namespace), forgeable: false }
+        });
 
     let mut facts = NodeFacts::read(&target.cluster, &node, &api.node(&node).await?)?;
     if let (None, Some(host)) = (&target.uid, &target.host)

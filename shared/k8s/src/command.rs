@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_provider_id_names_the_machine() {
         let eks = "eks:123456789012/eu-central-1/prod";
-        let Some(Machine::Known("aws-snapshot-volumes", target)) = node(eks, "aws:///eu-central-1a/i-0123456789abcdef0")
+        let Some(Machine::Known("aws-snapshot-volumes", target)) =
+            node(eks, "aws:///eu-central-1a/i-0123456789abcdef0")
         else {
             panic!("an EC2 instance")
         };
@@ -108,7 +109,8 @@ mod tests {
             node("context:", "aws:///eu-central-1a/i-0123456789abcdef0"),
             Some(Machine::Named("i-0123456789abcdef0 in eu-central-1a".to_owned()))
         );
-        let Some(Machine::Known("gcp-snapshot-disks", target)) = node("context:", "gce://acme-prod/europe-west1-b/node-b")
+        let Some(Machine::Known("gcp-snapshot-disks", target)) =
+            node("context:", "gce://acme-prod/europe-west1-b/node-b")
         else {
             panic!("a GCE instance")
         };
@@ -117,7 +119,9 @@ mod tests {
 
     #[test]
     fn a_forged_provider_id_names_nothing() {
-        for forged in ["gce://../../x", "aws:///$(x)/i-1", "gce://acme-prod/europe-west1-b/a/b", "kind://docker/x/y", ""] {
+        for forged in
+            ["gce://../../x", "aws:///$(x)/i-1", "gce://acme-prod/europe-west1-b/a/b", "kind://docker/x/y", ""]
+        {
             assert_eq!(node("context:", forged), None, "{forged}");
         }
     }

@@ -8,6 +8,9 @@ use std::{error::Error as StdError, time::Duration};
 use kube::{client::AuthError, core::Status};
 use stanch_core::{Error, Kind};
 
+/// No role of ours can change it.
+pub(crate) const BY_ADMISSION: &str = "an admission webhook or policy of the cluster refuses it";
+
 /// A call, as an error names it: `patch nodes on node/web-1`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'a> {
@@ -28,9 +31,7 @@ impl Call<'_> {
     pub(crate) fn answered(&self, code: u16, retry_after: Option<Duration>, status: &Status) -> Error {
         let (kind, message) = match code {
             401 => (Kind::Denied, "the cluster does not accept our credentials".to_owned()),
-            403 if by_admission(status) => {
-                (Kind::Denied, "an admission webhook or policy of the cluster refuses it".to_owned())
-            }
+            403 if by_admission(status) => (Kind::Denied, BY_ADMISSION.to_owned()),
             403 => (Kind::Denied, format!("missing permission: {} {}", self.verb, self.resource)),
             404 => (Kind::NotFound, "does not exist".to_owned()),
             409 => (Kind::Conflict, "it changed at the same moment".to_owned()),
@@ -49,7 +50,7 @@ impl Call<'_> {
     /// plugin printed.
     pub(crate) fn unanswered(&self, error: &kube::Error) -> Error {
         let causes = || std::iter::successors(Some(error as &(dyn StdError + 'static)), |cause| (*cause).source());
-        if causes().any(|cause| cause.is::<AuthError>()) {
+        if causes().any(<dyn StdError>::is::<AuthError>) {
             return self.error(Kind::Denied, "no credentials for the cluster: its token or plugin failed");
         }
         let io = causes().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).last();

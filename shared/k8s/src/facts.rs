@@ -9,6 +9,8 @@ use stanch_core::{
     target::{Cluster, Pod},
 };
 
+use crate::slot::NodeRef;
+
 /// A Node label that its own kubelet cannot set (Kubernetes: "Admission Controllers, `NodeRestriction`").
 pub const EXEMPT_NODE: &str = "stanch.node-restriction.kubernetes.io/exempt";
 /// The same for the pods of a namespace. Who may label a Namespace is no pod's choice.
@@ -78,6 +80,11 @@ impl NodeFacts {
             provider_id: node.pointer("/spec/providerID").and_then(Value::as_str).map(str::to_owned),
             pod: None,
         })
+    }
+
+    /// The node, as a slot names it.
+    pub fn node_ref(&self) -> NodeRef {
+        NodeRef { cluster: self.cluster.clone(), name: self.name.clone(), uid: self.uid.clone() }
     }
 
     /// The value of a taint.

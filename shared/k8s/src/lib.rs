@@ -23,6 +23,8 @@ mod error;
 mod facts;
 mod patch;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 pub use access::Kube;
 pub use api::{FIELD_MANAGER, KubeApi, PodOnNode};

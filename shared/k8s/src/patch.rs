@@ -48,11 +48,7 @@ pub(crate) fn unschedulable(uid: &str, seen: Option<&Value>, to: bool) -> Patch 
 /// A taint's place in the list and the taint itself.
 pub(crate) fn find_taint<'a>(taints: Option<&'a Value>, key: &str, effect: &str) -> Option<(usize, &'a Value)> {
     let is = |taint: &Value, field: &str, value: &str| taint.get(field).and_then(Value::as_str) == Some(value);
-    taints?
-        .as_array()?
-        .iter()
-        .enumerate()
-        .find(|(_, taint)| is(taint, "key", key) && is(taint, "effect", effect))
+    taints?.as_array()?.iter().enumerate().find(|(_, taint)| is(taint, "key", key) && is(taint, "effect", effect))
 }
 
 /// Adds, changes or removes one taint. The rest of the list is not compared: controllers add and remove their own
@@ -176,10 +172,7 @@ mod tests {
         );
         assert_eq!(
             operations(&taint("u", Some(&both), OURS, None)),
-            [
-                r#"test /spec/taints/1 {"effect":"NoSchedule","key":"stanch.dev/quarantine"}"#,
-                "remove /spec/taints/1"
-            ]
+            [r#"test /spec/taints/1 {"effect":"NoSchedule","key":"stanch.dev/quarantine"}"#, "remove /spec/taints/1"]
         );
         assert_eq!(
             operations(&taint("u", None, OURS, Some("x"))),

@@ -13,6 +13,7 @@ use stanch_core::{
 use crate::{
     KubeApi,
     command::{kubectl, quote},
+    error::BY_ADMISSION,
     facts::{strings, uid},
     patch::{self, Patch},
 };
@@ -133,8 +134,10 @@ impl KubeSlot {
             (Self::Taint { key, effect, .. }, KubeState::Value(to)) => {
                 Some(patch::taint(uid, seen, (key, effect), to.as_deref()))
             }
-            (Self::Annotation { key, .. }, KubeState::Value(to)) => Some(one(uid, "annotations", map, key, to)),
-            (Self::Label { key, .. }, KubeState::Value(to)) => Some(one(uid, "labels", map, key, to)),
+            (Self::Annotation { key, .. }, KubeState::Value(to)) => {
+                Some(one(uid, "annotations", map, key, to.as_deref()))
+            }
+            (Self::Label { key, .. }, KubeState::Value(to)) => Some(one(uid, "labels", map, key, to.as_deref())),
             (Self::Marks { .. }, KubeState::Entries(to)) => {
                 let to = MARKS.into_iter().map(|key| (key, to.get(key).map(String::as_str))).collect();
                 Some(patch::entries(uid, "annotations", map, &to))
@@ -143,13 +146,28 @@ impl KubeSlot {
         }
     }
 
+    pub(crate) async fn put(&self, seen: Option<&Value>, to: &KubeState, api: &KubeApi) -> Result<()> {
+        let patch = self
+            .patch(seen, to)
+            .ok_or_else(|| self.error("patch", Kind::Internal, "the record holds a state of another kind"))?;
+        api.patch_node(&self.node().name, &patch).await.map_err(|error| {
+            // Names of Autopilot nodes begin with gk3-. What RBAC lacks is told apart: it is named.
+            if self.node().name.as_str().starts_with("gk3-") && error.message() == BY_ADMISSION {
+                let message =
+                    "GKE Autopilot does not let this node be changed: isolate the pod (k8s-isolate-pod) instead";
+                return self.error("patch", Kind::Unsupported, message);
+            }
+            error
+        })
+    }
+
     fn error(&self, verb: &str, kind: Kind, message: &str) -> Error {
         Error::new(kind, format!("{verb} nodes"), message).on(format!("node/{}", self.node().name))
     }
 }
 
-fn one(uid: &str, map: &str, seen: Option<&Map<String, Value>>, key: &str, to: &Option<String>) -> Patch {
-    patch::entries(uid, map, seen, &BTreeMap::from([(key, to.as_deref())]))
+fn one(uid: &str, map: &str, seen: Option<&Map<String, Value>>, key: &str, to: Option<&str>) -> Patch {
+    patch::entries(uid, map, seen, &BTreeMap::from([(key, to)]))
 }
 
 impl Slot for KubeSlot {
@@ -164,7 +182,8 @@ impl Slot for KubeSlot {
         }
         let object = api.node(&node.name).await?;
         if uid(&object).as_ref() != Some(&node.uid) {
-            return Err(self.error("get", Kind::Conflict, "it was recreated under its name, with another uid"));
+            // Not a conflict: there is nothing to wait for, and nothing left to undo.
+            return Err(self.error("get", Kind::NotFound, "it is gone; another one has its name now"));
         }
         Ok(Seen {
             state: self.read(&object),
@@ -175,26 +194,7 @@ impl Slot for KubeSlot {
     }
 
     async fn write(change: Recorded<'_, Self>, seen: &Seen<Self>, api: &KubeApi) -> Result<()> {
-        let slot = change.slot();
-        let patch = slot
-            .patch(seen.token.as_ref(), change.to())
-            .ok_or_else(|| slot.error("patch", Kind::Internal, "the record holds a state of another kind"))?;
-        let Err(error) = api.patch_node(&slot.node().name, &patch).await else { return Ok(()) };
-        Err(match (slot, error.kind()) {
-            // Somebody else's taint came or went, so ours is at another place: look again, nothing is decided.
-            (Self::Taint { .. }, Kind::Conflict) => {
-                slot.error("patch", Kind::Unavailable, "the list of taints changed at the same moment")
-            }
-            // Names of Autopilot nodes begin with gk3-; a missing role is told apart by `missing permission`.
-            (_, Kind::Denied) if slot.node().name.as_str().starts_with("gk3-") && error.message().contains("admission") => {
-                slot.error(
-                    "patch",
-                    Kind::Unsupported,
-                    "GKE Autopilot does not let this node be changed: isolate the pod (k8s-isolate-pod) instead",
-                )
-            }
-            _ => error,
-        })
+        change.slot().put(seen.token.as_ref(), change.to(), api).await
     }
 
     fn what(&self, to: &KubeState) -> String {
@@ -222,7 +222,7 @@ impl Slot for KubeSlot {
     fn command(&self, to: &KubeState, _: &Mark) -> String {
         let NodeRef { cluster, name, .. } = self.node();
         let entry = |key: &str, value: Option<&String>| match value {
-            Some(value) => quote(&format!("{key}={value}")),
+            Some(value) => quote(&format!("{key}={value}")).into_owned(),
             None => format!("{key}-"),
         };
         match (self, to) {
@@ -231,7 +231,9 @@ impl Slot for KubeSlot {
             (Self::Taint { key, effect, .. }, to) => {
                 let taint = match to {
                     KubeState::Value(Some(value)) if value.is_empty() => format!("{key}:{effect} --overwrite"),
-                    KubeState::Value(Some(value)) => format!("{} --overwrite", quote(&format!("{key}={value}:{effect}"))),
+                    KubeState::Value(Some(value)) => {
+                        format!("{} --overwrite", quote(&format!("{key}={value}:{effect}")))
+                    }
                     _ => format!("{key}:{effect}-"),
                 };
                 kubectl(cluster, &format!("taint nodes {name} {taint}"))

@@ -7,7 +7,8 @@ use stanch_core::{Responder, Result, Store};
 
 use crate::{
     config::{Config, Place},
-    dead_letter, engine::Engine,
+    dead_letter,
+    engine::Engine,
     env::Env,
     http, lambda, logs,
     out::Out,
@@ -17,14 +18,15 @@ use crate::{
 };
 
 /// A host: runs until it is told to end.
-type Host<R> = fn(Parts<R>) -> ExitCode;
+type Host<R> = fn(&Parts<R>) -> ExitCode;
 
 /// A responder's program. It finds out where it runs, and links only the hosts and stores that are named.
 ///
-/// ```ignore
-/// fn main() -> ExitCode {
-///     Binary::<SnapshotVolumes>::new()
-///         .store("sqlite", |path| async { … })
+/// ```
+/// # use stanch_core::{Responder, Result, Store};
+/// fn main_of<AwsSnapshotVolumes: Responder, S: Store + 'static>(open: fn(String) -> Result<S>) -> std::process::ExitCode {
+///     stanch_runtime::Binary::<AwsSnapshotVolumes>::new()
+///         .store("sqlite", move |file| async move { open(file) })
 ///         .lambda()
 ///         .http()
 ///         .run()
@@ -50,22 +52,28 @@ impl<R: Responder> Binary<R> {
     /// A program that knows the terminal only.
     #[expect(clippy::new_without_default, reason = "a program without hosts and stores is a start, not a default")]
     pub fn new() -> Self {
-        let parts =
-            Parts { env: Env::of_process(), stores: Vec::new(), dead_letter: None, responder: PhantomData };
+        let parts = Parts { env: Env::of_process(), stores: Vec::new(), dead_letter: None, responder: PhantomData };
         Self { parts, lambda: None, http: None, pull: None }
     }
 
-    /// Adds a store for the ledger: `STANCH_LEDGER=kind:PLACE` is opened by `open(PLACE)`.
-    pub fn store<F, Opening>(mut self, kind: &'static str, open: F) -> Self
+    /// Adds a store for the ledger: `STANCH_LEDGER=kind:PLACE` is opened by `open(PLACE)`, when it is first needed.
+    pub fn store<S, Opening>(
+        mut self,
+        kind: &'static str,
+        open: impl Fn(String) -> Opening + Send + Sync + 'static,
+    ) -> Self
     where
-        F: Fn(String) -> Opening + Send + Sync + 'static,
-        Opening: Future<Output = Result<Arc<dyn Store>>> + Send + 'static,
+        S: Store + 'static,
+        Opening: Future<Output = Result<S>> + Send + 'static,
     {
-        self.parts.stores.push((kind, Arc::new(move |place| open(place).boxed())));
+        let open: Open = Arc::new(move |place| {
+            open(place).map(|opened| opened.map(|store| Arc::new(store) as Arc<dyn Store>)).boxed()
+        });
+        self.parts.stores.push((kind, open));
         self
     }
 
-    /// Runs on Lambda: EventBridge, SQS batches, and orders by direct invoke.
+    /// Runs on Lambda: `EventBridge`, SQS batches, and orders by direct invoke.
     pub fn lambda(mut self) -> Self {
         self.lambda = Some(lambda::run::<R>);
         self
@@ -92,7 +100,7 @@ impl<R: Responder> Binary<R> {
         let Self { parts, lambda, http, pull } = self;
         let mut out = Out::of_process(&parts.env);
         if arguments.len() > 1 {
-            return ExitCode::from(terminal::run(parts, arguments, out));
+            return ExitCode::from(terminal::run(&parts, arguments, out));
         }
         let hosts = [("AWS_LAMBDA_RUNTIME_API", lambda), ("PORT", http), ("STANCH_SUBSCRIPTION", pull)];
         for (variable, host) in hosts {
@@ -101,10 +109,10 @@ impl<R: Responder> Binary<R> {
                     out.note(&format!("{}: {variable} is set, but this binary has no such host\n", R::NAME));
                     return ExitCode::from(2);
                 };
-                return host(parts);
+                return host(&parts);
             }
         }
-        ExitCode::from(terminal::run(parts, arguments, out))
+        ExitCode::from(terminal::run(&parts, arguments, out))
     }
 }
 

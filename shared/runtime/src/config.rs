@@ -7,7 +7,7 @@ use stanch_core::{Error, Guard, Result, target::Cluster};
 use crate::{env::Env, yaml};
 
 /// How long one delivery may take where nothing is said: Cloud Run's own default.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Who runs us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,9 @@ impl Ledger {
             return match place {
                 Place::Terminal => Ok(Self { kind: "sqlite".to_owned(), place: state_file(env)? }),
                 // A function's own disk is gone with its instance, and with it all that undo needs.
-                Place::Function => Err(Error::invalid("STANCH_LEDGER", "must be set where no person is at the terminal")),
+                Place::Function => {
+                    Err(Error::invalid("STANCH_LEDGER", "must be set where no person is at the terminal"))
+                }
             };
         };
         match text.trim().split_once(':') {

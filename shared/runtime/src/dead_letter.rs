@@ -54,8 +54,7 @@ impl DeadLetter {
 }
 
 fn attributes(report: &Report) -> Vec<(&'static str, String)> {
-    let mut attributes =
-        vec![("responder", report.responder.clone()), ("status", report.status.as_str().to_owned())];
+    let mut attributes = vec![("responder", report.responder.clone()), ("status", report.status.as_str().to_owned())];
     attributes.extend(report.error.map(|kind| ("kind", kind.as_str().to_owned())));
     attributes.extend(report.incident.as_ref().map(|incident| ("incident", incident.to_string())));
     // An attribute holds 1024 bytes at most (Pub/Sub: "Quotas and limits").
@@ -72,9 +71,8 @@ fn log(report: &Report, message: &str) {
 
 /// `projects/P/COLLECTION/NAME`, with nothing in it that could lead elsewhere.
 pub(crate) fn is_resource(name: &str, collection: &str) -> bool {
-    let part = |text: &str| {
-        !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._~+%:".contains(&c))
-    };
+    let part =
+        |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-._~+%:".contains(&c));
     let mut parts = name.split('/');
     parts.next() == Some("projects")
         && parts.next().is_some_and(part)

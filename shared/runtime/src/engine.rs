@@ -1,9 +1,6 @@
 //! From a body to reports, whatever host it came through.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::Arc,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures::FutureExt;
 use jiff::Timestamp;
@@ -47,7 +44,7 @@ impl<R: Responder> Engine<R> {
 
     /// Builds what every order needs. What fails here fails again, and is reported, when it is needed.
     pub(crate) async fn warm(&self) {
-        let (ledger, ()) = futures::join!(self.store.get(), self.driver.cloud().warm());
+        let (ledger, ()) = futures::join!(self.store.get(), self.driver.cloud().warm().boxed());
         if let Err(error) = ledger {
             tracing::warn!(%error, "the ledger does not open yet");
         }
@@ -55,6 +52,11 @@ impl<R: Responder> Engine<R> {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The cluster of what names none.
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        self.cluster.as_ref()
     }
 
     /// The alerts that a detector's body holds.
@@ -119,7 +121,9 @@ impl<R: Responder> Engine<R> {
         let started = self.now();
         let Job { caller, id, deadline } = job;
         let request = Request { order, cause, caller, id, deadline };
-        let report = AssertUnwindSafe(self.driver.run(&request)).catch_unwind().await.unwrap_or_else(|_| {
+        // Boxed: the futures of a cloud's SDK nest deeper than the compiler follows in one type.
+        let run = AssertUnwindSafe(self.driver.run(&request).boxed());
+        let report = run.catch_unwind().await.unwrap_or_else(|_| {
             answer.panicked = true;
             let mut report = Report::of_error(R::NAME, request.order.mode, &panicked("run"), started, self.now());
             report.incident = Some(request.order.incident.clone());
@@ -137,7 +141,9 @@ impl<R: Responder> Engine<R> {
         let why = match (&alert.note, alert.subjects.as_slice()) {
             (Some(note), []) => note.clone(),
             (_, []) => "it names no resource".to_owned(),
-            (_, subjects) => format!("it names {}", subjects.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+            (_, subjects) => {
+                format!("it names {}", subjects.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
         };
         let now = self.now();
         let error = Error::refused(format!("the alert names no {takes}: {why}"));
@@ -149,12 +155,12 @@ impl<R: Responder> Engine<R> {
 
     /// Whether it could act on a target.
     pub(crate) async fn check(&self, target: &Target) -> Vec<Check> {
-        self.driver.check(target).await
+        self.driver.check(target).boxed().await
     }
 
     /// The scope where no guard gives one.
     pub(crate) async fn home(&self) -> Result<stanch_core::Scope> {
-        self.driver.cloud().home().await
+        self.driver.cloud().home().boxed().await
     }
 
     /// The brake.

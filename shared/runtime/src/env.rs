@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use stanch_core::{Error, Result};
 
 /// Where variables come from.
-pub(crate) struct Env(Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>);
+pub(crate) struct Env(Box<Lookup>);
+
+type Lookup = dyn Fn(&str) -> Option<OsString> + Send + Sync;
 
 impl Env {
     /// The process's own.

@@ -29,6 +29,7 @@ mod callers;
 mod clock;
 mod config;
 mod dead_letter;
+mod ending;
 mod engine;
 mod env;
 mod http;

@@ -12,7 +12,7 @@ use tracing::{
 };
 use tracing_subscriber::{
     Layer, Registry,
-    filter::Targets,
+    filter::{LevelFilter, Targets},
     layer::{Context, SubscriberExt},
     registry::LookupSpan,
 };
@@ -21,6 +21,9 @@ use crate::{env::Env, out};
 
 /// More of one value says nothing more, and a log line has a limit.
 const MAX_VALUE: usize = 2048;
+
+/// Where the driver logs each report; a person reads the report itself.
+const ANSWERS: &str = "stanch_core::driver::show";
 
 /// Whom the log is for.
 #[derive(Clone, Debug)]
@@ -39,6 +42,7 @@ pub(crate) fn start(env: &Env, reader: Reader, responder: &str) {
             .with_default(Level::WARN)
             .with_target("stanch", level)
             .with_target(responder.replace('-', "_"), level)
+            .with_target(ANSWERS, if matches!(reader, Reader::Person) { LevelFilter::OFF } else { level.into() })
     };
     // What RUST_LOG cannot say is no reason not to start: the usual is used, and said.
     let wanted = env.text("RUST_LOG").ok().flatten().map(|text| text.parse::<Targets>());
@@ -150,11 +154,11 @@ fn person(metadata: &Metadata<'_>, fields: &Fields) -> String {
         other => other.to_string(),
     };
     let mut line = format!("{}:", level.to_lowercase());
-    for message in fields.0.get("message").into_iter() {
-        line.push_str(&format!(" {}", text(message)));
+    if let Some(message) = fields.0.get("message") {
+        line.extend([" ", &text(message)]);
     }
     for (name, value) in fields.0.iter().filter(|(name, _)| **name != "message") {
-        line.push_str(&format!(" {name}={}", text(value)));
+        line.extend([" ", name, "=", &text(value)]);
     }
     line.push('\n');
     line

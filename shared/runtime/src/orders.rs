@@ -3,6 +3,8 @@
 use serde_json::Value;
 use stanch_core::{Error, Order, Result};
 
+use crate::out::plain;
+
 /// The order that a body holds; `None` when it is something else. What has a `mode` is an order or nothing.
 ///
 /// # Errors
@@ -17,7 +19,9 @@ pub(crate) fn read(body: &[u8]) -> Result<Option<Order>> {
     serde_path_to_error::deserialize(document).map(Some).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "order".to_owned() } else { format!("order.{path}") };
-        Error::invalid(field, error.into_inner().to_string())
+        // serde names the key or word that it does not know, which may be long.
+        let text: String = plain(&error.into_inner().to_string()).chars().take(300).collect();
+        Error::invalid(field, text)
     })
 }
 

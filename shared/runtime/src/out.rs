@@ -1,6 +1,9 @@
 //! The one place that prints. Everything else hands its text here.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal, Write},
+};
 
 use crate::env::Env;
 
@@ -60,7 +63,8 @@ pub(crate) fn plain_json(json: &str) -> String {
         if is_unsafe(c) && c >= '\u{7f}' {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                plain.push_str(&format!("\\u{unit:04x}"));
+                // Writing to a string does not fail.
+                let _ = write!(plain, "\\u{unit:04x}");
             }
         } else {
             plain.push(c);

@@ -48,15 +48,14 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
         strict_booleans: true,
         with_snippet: false,
     };
+    let mut field = String::new();
     serde_saphyr::with_deserializer_from_str_with_options(text, options, |reader| {
-        Ok(serde_path_to_error::deserialize::<_, T>(reader))
+        serde_path_to_error::deserialize::<_, T>(reader).map_err(|error| {
+            field = error.path().to_string();
+            error.into_inner()
+        })
     })
-    .map_err(|error| Error::invalid("", error.to_string()))?
-    .map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { String::new() } else { path };
-        Error::invalid(field, error.into_inner().to_string())
-    })
+    .map_err(|error| Error::invalid(if field == "." { "" } else { &field }, error.to_string()))
 }
 
 #[cfg(test)]

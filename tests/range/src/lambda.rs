@@ -279,12 +279,18 @@ async fn watch(
             if let Ok(answer) = receiver.try_recv() {
                 return answer;
             }
-            return Err(fault("Runtime.ExitError", &format!("RequestId: {id} Error: Runtime exited with error: {how}")));
+            return Err(fault(
+                "Runtime.ExitError",
+                &format!("RequestId: {id} Error: Runtime exited with error: {how}"),
+            ));
         }
         if Instant::now() >= deadline {
             let _ = lock(&child).kill();
             let seconds = timeout.as_secs_f64();
-            return Err(fault("Sandbox.Timedout", &format!("RequestId: {id} Error: Task timed out after {seconds:.2} seconds")));
+            return Err(fault(
+                "Sandbox.Timedout",
+                &format!("RequestId: {id} Error: Task timed out after {seconds:.2} seconds"),
+            ));
         }
     }
 }
@@ -333,13 +339,17 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
 
 async fn response(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Bytes) -> Response {
     if body.len() > MAX_ANSWER {
-        let message = format!("Response payload size ({} bytes) exceeded maximum allowed payload size ({MAX_ANSWER} bytes).", body.len());
+        let message = format!(
+            "Response payload size ({} bytes) exceeded maximum allowed payload size ({MAX_ANSWER} bytes).",
+            body.len()
+        );
         shared.answer(&id, Err(fault("Function.ResponseSizeTooLarge", &message)));
         let body = json!({"errorType": "RequestEntityTooLarge", "errorMessage": message});
         return (StatusCode::PAYLOAD_TOO_LARGE, body.to_string()).into_response();
     }
     // Lambda passes on what is no JSON as it is; here it becomes a string.
-    let value = serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
+    let value =
+        serde_json::from_slice(&body).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
     shared.answer(&id, Ok(value))
 }
 

@@ -10,9 +10,9 @@
 //! | [`gce`] | Compute Engine v1: instances, disks, snapshots, operations | the real `gcloud` |
 //! | [`kube`] | a Kubernetes API server: nodes, pods, namespaces, reviews | the real API server ([`control_plane`]) and `kubectl` |
 //! | [`lambda`] | the host side of the Lambda Runtime API, running a binary | `lambda_runtime` |
-//! | [`moto`] | moto server in a Python venv, for EC2, DynamoDB, STS, IAM, EKS, Auto Scaling | moto's own tests |
+//! | [`moto`] | moto server in a Python venv, for EC2, `DynamoDB`, STS, IAM, EKS, Auto Scaling | moto's own tests |
 //! | [`proxy`] | a reverse proxy that counts, refuses, loses answers and kills at call N | |
-//! | [`oidc`] | an OpenID issuer whose tokens may be bad in every known way | |
+//! | [`oidc`] | an OIDC issuer whose tokens may be bad in every known way | |
 //! | [`control_plane`] | the real kube-apiserver, if one is to be had | |
 //! | [`scenario`] | what `range up` seeds | |
 //!

@@ -1,4 +1,4 @@
-//! An OpenID issuer on loopback, whose tokens may be bad in every known way. The key is made at run time.
+//! An OIDC issuer on loopback, whose tokens may be bad in every known way. The key is made at run time.
 
 use std::io;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -70,7 +70,8 @@ impl Key {
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| bad("generate"))?;
         let private: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| bad("private"))?;
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| bad("public"))?;
-        let private = EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes()).map_err(io::Error::other)?;
+        let private =
+            EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes()).map_err(io::Error::other)?;
         let mut jwk = Jwk::from_encoding_key(&private, Algorithm::RS256).map_err(io::Error::other)?;
         jwk.common.key_id = Some(KID.into());
         let mut jwk = serde_json::to_value(jwk)?;
@@ -91,7 +92,7 @@ fn keys() -> io::Result<&'static (Key, Key)> {
     made.as_ref().map_err(|why| io::Error::other(why.clone()))
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let lines: Vec<&str> = text.as_bytes().chunks(64).filter_map(|line| std::str::from_utf8(line).ok()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))

@@ -45,7 +45,10 @@ pub struct ClusterAccess {
 
 impl fmt::Debug for ClusterAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClusterAccess").field("server", &self.server).field("expires", &self.expires).finish_non_exhaustive()
+        f.debug_struct("ClusterAccess")
+            .field("server", &self.server)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,9 +108,8 @@ pub async fn access_with(
     };
     let ca_pem = BASE64_STANDARD.decode(ca).map_err(|_| fail(Kind::Internal, "the certificate is not base64"))?;
 
-    let provider = config
-        .credentials_provider()
-        .ok_or_else(|| Error::new(Kind::Denied, "aws credentials", "there are none"))?;
+    let provider =
+        config.credentials_provider().ok_or_else(|| Error::new(Kind::Denied, "aws credentials", "there are none"))?;
     let credentials = provider
         .provide_credentials()
         .await
@@ -134,7 +136,10 @@ where
     let (kind, message) = match refused.code().unwrap_or_default() {
         "ResourceNotFoundException" => (Kind::NotFound, "there is no such cluster"),
         "AccessDeniedException" | "AccessDenied" => (Kind::Denied, "missing permission: eks:DescribeCluster"),
-        "UnrecognizedClientException" | "InvalidSignatureException" | "ExpiredTokenException" | "ExpiredToken"
+        "UnrecognizedClientException"
+        | "InvalidSignatureException"
+        | "ExpiredTokenException"
+        | "ExpiredToken"
         | "InvalidClientTokenId" => (Kind::Denied, "AWS does not accept our credentials"),
         "ThrottlingException" | "TooManyRequestsException" => (Kind::Throttled, "EKS asks for fewer calls"),
         "ServerException" | "ServiceUnavailableException" => (Kind::Unavailable, "EKS cannot answer now"),

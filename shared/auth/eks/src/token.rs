@@ -31,7 +31,7 @@ pub fn token(credentials: Credentials, region: &Region, cluster: &EksName, now: 
     let mut settings = SigningSettings::default();
     settings.signature_location = SignatureLocation::QueryParams;
     // What the authenticator wants to see; the token's real life is counted from X-Amz-Date.
-    settings.expires_in = Some(Duration::from_secs(60));
+    settings.expires_in = Some(Duration::from_mins(1));
     let identity = credentials.into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
@@ -72,7 +72,7 @@ fn sts_host(region: &Region) -> String {
     format!("sts.{region}.{suffix}")
 }
 
-/// Percent-encoding as SigV4 wants it: everything but RFC 3986's unreserved characters.
+/// Percent-encoding as `SigV4` wants it: everything but RFC 3986's unreserved characters.
 fn escape(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::new(), |mut out, byte| {

@@ -1,6 +1,6 @@
 //! A lock on a snapshot: nobody can delete it for some days, unless allowed to unlock it first.
 //!
-//! Sources: EC2 API Reference "LockSnapshot" (1 to 36500 days; pending snapshots can be locked, the days count from
+//! Sources: EC2 API Reference "`LockSnapshot`" (1 to 36500 days; pending snapshots can be locked, the days count from
 //! completion); EBS User Guide "Amazon EBS snapshot lock".
 
 use aws_sdk_ec2::types::LockMode;

@@ -1,6 +1,6 @@
 //! One `CreateSnapshots` on an instance: a crash-consistent set over its EBS volumes.
 //!
-//! Sources: EC2 API Reference "CreateSnapshots", "InstanceSpecification"; EBS User Guide "Create multi-volume
+//! Sources: EC2 API Reference "`CreateSnapshots`", "`InstanceSpecification`"; EBS User Guide "Create multi-volume
 //! snapshots"; EC2 User Guide "Tag your Amazon EC2 resources" (tag restrictions).
 
 use aws_sdk_ec2::{
@@ -20,7 +20,7 @@ use stanch_core::{
 use super::{TAG_BY, TAG_INCIDENT, TAG_RECORD};
 use crate::{ec2::Ec2Api, error::classify, shell};
 
-/// As many data volumes can be left out in one request (EC2 API Reference: "InstanceSpecification").
+/// As many data volumes can be left out in one request (EC2 API Reference: "`InstanceSpecification`").
 pub const MAX_EXCLUDED: usize = 40;
 /// The longest tag value (EC2 User Guide: "Tag restrictions").
 const TAG_VALUE: usize = 256;
@@ -80,7 +80,8 @@ impl SnapshotSet {
         self.verify(&made)
     }
 
-    /// A volume that was detached since it was planned is not in the set, and will not be.
+    /// A volume that was detached since it was planned is not in the set, and will not be. `NotFound`, since that is
+    /// never tried again: each try would make one more set.
     fn verify(&self, made: &CreateSnapshotsOutput) -> Result<()> {
         let missing: Vec<_> = self
             .volumes
@@ -92,7 +93,7 @@ impl SnapshotSet {
             return Ok(());
         }
         let message = format!("the others were captured, but no longer attached: {}", missing.join(", "));
-        Err(Error::new(Kind::Conflict, OPERATION, message).on(self.instance.as_str()))
+        Err(Error::new(Kind::NotFound, OPERATION, message).on(self.instance.as_str()))
     }
 
     pub(super) fn command(&self, mark: &Mark) -> String {

@@ -9,7 +9,12 @@ use serde_json::{Value, json};
 use stanch_core::{Caller, Error, Mode, Report, Responder, Result};
 use tracing::Instrument;
 
-use crate::{answer::Answer, clock, engine::{Engine, Job}, orders};
+use crate::{
+    answer::Answer,
+    clock,
+    engine::{Engine, Job},
+    orders,
+};
 
 /// Kept back from Lambda's deadline, so that the answer is out before the process is frozen.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -25,7 +30,8 @@ struct Batch {
 #[serde(rename_all = "camelCase")]
 struct Message {
     event_source: String,
-    message_id: String,
+    #[serde(rename = "messageId")]
+    id: String,
     body: String,
 }
 
@@ -36,11 +42,8 @@ pub(super) async fn handle<R: Responder>(
     context: &Context,
 ) -> Result<Value, Diagnostic> {
     let deadline = deadline(context, engine.now());
-    let job = |caller: &str, id: String| Job {
-        caller: Caller { id: caller.to_owned(), proved_at: None },
-        id,
-        deadline,
-    };
+    let job =
+        |caller: &str, id: String| Job { caller: Caller { id: caller.to_owned(), proved_at: None }, id, deadline };
     let answer = match read(payload) {
         Ok(Payload::Batch(messages)) => {
             return Ok(batch(engine, messages, |index| job("aws:sqs", format!("{}.{index}", context.request_id))).await);
@@ -91,11 +94,11 @@ fn read(payload: &[u8]) -> Result<Payload> {
 async fn batch<R: Responder>(engine: &Engine<R>, messages: Vec<Message>, job: impl Fn(usize) -> Job) -> Value {
     let mut again = Vec::new();
     for (index, message) in messages.into_iter().enumerate() {
-        let span = tracing::info_span!("message", message = message.message_id);
+        let span = tracing::info_span!("message", message = message.id);
         let answer = engine.event(message.body.as_bytes(), &job(index)).instrument(span.clone()).await;
         let _entered = span.enter();
         if answer.wants_retry() {
-            again.push(json!({"itemIdentifier": message.message_id}));
+            again.push(json!({"itemIdentifier": message.id}));
         } else if let Some(report) = answer.failure() {
             let incident = report.incident.as_ref().map(stanch_core::IncidentId::as_str);
             let reason = report.reason.as_deref();

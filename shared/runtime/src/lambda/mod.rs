@@ -1,4 +1,4 @@
-//! Lambda: EventBridge events, SQS batches, and orders by direct invoke.
+//! Lambda: `EventBridge` events, SQS batches, and orders by direct invoke.
 
 mod events;
 mod start;
@@ -21,7 +21,7 @@ use crate::{
 const UNTIL_ASKED: Duration = Duration::from_millis(1);
 
 /// Serves invocations until Lambda ends the process.
-pub(crate) fn run<R: Responder>(parts: Parts<R>) -> ExitCode {
+pub(crate) fn run<R: Responder>(parts: &Parts<R>) -> ExitCode {
     parts.log_for_platform();
     let api = match start::api(&parts.env) {
         Ok(api) => api,
@@ -30,7 +30,7 @@ pub(crate) fn run<R: Responder>(parts: Parts<R>) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match serve(&parts) {
+    match serve(parts) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the start failed");
@@ -59,10 +59,7 @@ fn serve<R: Responder>(parts: &Parts<R>) -> Result<()> {
     })
 }
 
-async fn invoked<R: Responder>(
-    engine: Arc<Engine<R>>,
-    event: LambdaEvent<Box<RawValue>>,
-) -> Result<Value, Diagnostic> {
+async fn invoked<R: Responder>(engine: Arc<Engine<R>>, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
     let (payload, context) = event.into_parts();
     let trace = context.xray_trace_id.as_deref().and_then(trace::of_xray);
     let span = tracing::info_span!("invocation", request = context.request_id, trace);

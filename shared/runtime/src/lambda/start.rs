@@ -48,7 +48,8 @@ pub(crate) fn report(api: &str, error: &Error) -> Result<()> {
          Lambda-Runtime-Function-Error-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    let unheard = |cause: std::io::Error| Error::new(Kind::Unavailable, "lambda:init/error", "no answer").because(cause);
+    let unheard =
+        |cause: std::io::Error| Error::new(Kind::Unavailable, "lambda:init/error", "no answer").because(cause);
     let answer = (|| {
         let address = api.to_socket_addrs()?.next().ok_or_else(|| std::io::Error::other("no address"))?;
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;

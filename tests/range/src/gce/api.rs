@@ -4,8 +4,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::error::Refusal;
+use super::list::{aggregated, instances, list};
 use super::state::{KeptDisk, ROOT, Scope, State};
-use super::{filter, render, snapshots};
+use super::{render, snapshots};
 use crate::host::{Asked, Call};
 
 /// Answers one request and notes it in the log.
@@ -35,6 +36,7 @@ struct Seen {
     write: bool,
 }
 
+#[expect(clippy::too_many_lines, reason = "one table of paths reads better whole")]
 fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Refusal> {
     let segments = asked.segments();
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -70,9 +72,15 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Ref
         }
         ["zones"] if get => {
             need(state, "compute.zones.list", &here)?;
-            let items = state.zones.iter().map(|zone| json!({"kind": "compute#zone", "name": zone, "status": "UP",
+            let items = state
+                .zones
+                .iter()
+                .map(|zone| {
+                    json!({"kind": "compute#zone", "name": zone, "status": "UP",
                 "region": format!("{ROOT}/{here}/regions/{}", super::model::region_of(zone)),
-                "selfLink": format!("{ROOT}/{here}/zones/{zone}")})).collect();
+                "selfLink": format!("{ROOT}/{here}/zones/{zone}")})
+                })
+                .collect();
             list("compute#zoneList", &resource, items, asked)
         }
         ["regions", region] if get => {
@@ -89,14 +97,19 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Ref
         ["zones", zone, "instances", name] if get => {
             need(state, "compute.instances.get", &resource)?;
             known_zone(state, zone)?;
-            state.instances.iter()
-                .find(|kept| kept.seed.project == *project && kept.seed.zone == *zone && named(name, &kept.seed.name, kept.id))
+            state
+                .instances
+                .iter()
+                .find(|kept| {
+                    kept.seed.project == *project && kept.seed.zone == *zone && named(name, &kept.seed.name, kept.id)
+                })
                 .map(|kept| render::instance(state, kept))
                 .ok_or_else(|| Refusal::not_found(&resource))
         }
         ["zones" | "regions", place, "disks", name] if get => {
             need(state, "compute.disks.get", &resource)?;
-            let disk = find_disk(state, project, scope(rest, place), name).ok_or_else(|| Refusal::not_found(&resource))?;
+            let disk =
+                find_disk(state, project, &scope(rest, place), name).ok_or_else(|| Refusal::not_found(&resource))?;
             Ok(render::disk(state, &disk))
         }
         ["zones" | "regions", _, "instances" | "disks", _, "testIamPermissions"]
@@ -112,7 +125,7 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Ref
             seen.permissions.extend(["compute.disks.createSnapshot", "compute.snapshots.create"]);
             permit(state, asked, "compute.disks.createSnapshot", &on)?;
             permit_create(state, asked, project, &body, seen)?;
-            let disk = find_disk(state, project, scope(rest, place), name).ok_or_else(|| Refusal::not_found(&on))?;
+            let disk = find_disk(state, project, &scope(rest, place), name).ok_or_else(|| Refusal::not_found(&on))?;
             take(state, asked, &disk, &body, ("createSnapshot", disk.scope.clone()))
         }
         ["global", "snapshots"] if post => {
@@ -137,7 +150,9 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Ref
         }
         ["global", "snapshots", name] if get => {
             need(state, "compute.snapshots.get", &resource)?;
-            state.snapshots.iter()
+            state
+                .snapshots
+                .iter()
                 .find(|kept| kept.made.project == *project && named(name, &kept.made.name, kept.made.id))
                 .map(render::snapshot)
                 .ok_or_else(|| Refusal::not_found(&resource))
@@ -149,8 +164,11 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Ref
             delete(state, asked, project, name, &resource)
         }
         ["zones" | "regions", place, "operations", name, tail @ ..] if operation_call(asked, tail) => {
-            let permission =
-                if rest.first() == Some(&"zones") { "compute.zoneOperations.get" } else { "compute.regionOperations.get" };
+            let permission = if rest.first() == Some(&"zones") {
+                "compute.zoneOperations.get"
+            } else {
+                "compute.regionOperations.get"
+            };
             need(state, permission, &resource)?;
             operation(state, project, &scope(rest, place), name, &resource)
         }
@@ -193,7 +211,13 @@ fn permit(state: &mut State, asked: &Asked, permission: &str, resource: &str) ->
     if allowed.contains(permission) { Ok(()) } else { Err(Refusal::forbidden(permission, resource)) }
 }
 
-fn permit_create(state: &mut State, asked: &Asked, project: &str, body: &Value, seen: &mut Seen) -> Result<(), Refusal> {
+fn permit_create(
+    state: &mut State,
+    asked: &Asked,
+    project: &str,
+    body: &Value,
+    seen: &mut Seen,
+) -> Result<(), Refusal> {
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
     let snapshot = format!("projects/{project}/global/snapshots/{name}");
     permit(state, asked, "compute.snapshots.create", &snapshot)?;
@@ -235,8 +259,12 @@ fn json_body(asked: &Asked) -> Result<Value, Refusal> {
         .map_err(|error| Refusal::new(400, "parseError", format!("Parse Error: {error}")))
 }
 
-fn find_disk(state: &State, project: &str, scope: Scope, name: &str) -> Option<KeptDisk> {
-    state.disks.iter().find(|disk| disk.project == project && disk.scope == scope && named(name, &disk.seed.name, disk.id)).cloned()
+fn find_disk(state: &State, project: &str, scope: &Scope, name: &str) -> Option<KeptDisk> {
+    state
+        .disks
+        .iter()
+        .find(|disk| disk.project == project && disk.scope == *scope && named(name, &disk.seed.name, disk.id))
+        .cloned()
 }
 
 /// `sourceDisk` of a `snapshots.insert`: a full link or a part of one.
@@ -248,16 +276,27 @@ fn source_disk(state: &State, project: &str, body: &Value) -> Result<KeptDisk, R
         [.., "regions", region, "disks", name] => (Scope::Region((*region).into()), name),
         _ => return Err(Refusal::field("resource.sourceDisk", link, "The URL is malformed.")),
     };
-    find_disk(state, project, scope.clone(), name)
+    find_disk(state, project, &scope, name)
         .ok_or_else(|| Refusal::not_found(&format!("projects/{project}/{scope}/disks/{name}")))
 }
 
-fn take(state: &mut State, asked: &Asked, disk: &KeptDisk, body: &Value, kind: (&'static str, Scope)) -> Result<Value, Refusal> {
+fn take(
+    state: &mut State,
+    asked: &Asked,
+    disk: &KeptDisk,
+    body: &Value,
+    kind: (&'static str, Scope),
+) -> Result<Value, Refusal> {
     let id = match snapshots::repeated(state, asked)? {
         Some(id) => id,
         None => snapshots::create(state, asked, disk, body, kind)?,
     };
-    state.operations.iter().find(|kept| kept.id == id).map(|kept| render::operation(state, kept)).ok_or_else(Refusal::unavailable)
+    state
+        .operations
+        .iter()
+        .find(|kept| kept.id == id)
+        .map(|kept| render::operation(state, kept))
+        .ok_or_else(Refusal::unavailable)
 }
 
 fn delete(state: &mut State, asked: &Asked, project: &str, name: &str, resource: &str) -> Result<Value, Refusal> {
@@ -274,7 +313,12 @@ fn delete(state: &mut State, asked: &Asked, project: &str, name: &str, resource:
         let target = (format!("{ROOT}/{resource}"), gone.made.id);
         snapshots::begin(state, asked, project, ("delete", Scope::Global), target, None)?
     };
-    state.operations.iter().find(|kept| kept.id == id).map(|kept| render::operation(state, kept)).ok_or_else(Refusal::unavailable)
+    state
+        .operations
+        .iter()
+        .find(|kept| kept.id == id)
+        .map(|kept| render::operation(state, kept))
+        .ok_or_else(Refusal::unavailable)
 }
 
 fn operation(state: &State, project: &str, scope: &Scope, name: &str, resource: &str) -> Result<Value, Refusal> {
@@ -284,85 +328,4 @@ fn operation(state: &State, project: &str, scope: &Scope, name: &str, resource: 
         .find(|kept| kept.project == project && kept.scope == *scope && named(name, &kept.name, kept.id))
         .map(|kept| render::operation(state, kept))
         .ok_or_else(|| Refusal::not_found(resource))
-}
-
-fn instances(state: &State, project: &str, zone: Option<&str>) -> Vec<Value> {
-    let mut found: Vec<_> = state
-        .instances
-        .iter()
-        .filter(|kept| kept.seed.project == project && zone.is_none_or(|zone| kept.seed.zone == zone))
-        .collect();
-    found.sort_by(|a, b| (&a.seed.zone, &a.seed.name).cmp(&(&b.seed.zone, &b.seed.name)));
-    found.into_iter().map(|kept| render::instance(state, kept)).collect()
-}
-
-/// One page of the items that match.
-fn page(items: Vec<Value>, asked: &Asked) -> Result<(Vec<Value>, Option<String>), Refusal> {
-    let filter = asked.param("filter");
-    let mut kept = Vec::new();
-    for item in items {
-        let matches = filter.as_deref().map_or(Ok(true), |filter| filter::matches(filter, &item));
-        match matches {
-            Ok(true) => kept.push(item),
-            Ok(false) => {}
-            Err(why) => {
-                let given = filter.unwrap_or_default();
-                return Err(Refusal::field("filter", &given, &format!("Invalid list filter expression: {why}.")));
-            }
-        }
-    }
-    let bad = |name: &str, value: &str| Refusal::field(name, value, "Must be a value that the previous page gave.");
-    let start = match asked.param("pageToken") {
-        None => 0,
-        Some(token) => token
-            .strip_prefix("page-")
-            .and_then(|at| at.parse::<usize>().ok())
-            .ok_or_else(|| bad("pageToken", &token))?,
-    };
-    let size = match asked.param("maxResults") {
-        None => 500,
-        Some(text) => text
-            .parse::<usize>()
-            .ok()
-            .filter(|size| (1..=500).contains(size))
-            .ok_or_else(|| Refusal::field("maxResults", &text, "Values must be within the range: [0, 500]"))?,
-    };
-    let next = (start + size < kept.len()).then(|| format!("page-{}", start + size));
-    Ok((kept.into_iter().skip(start).take(size).collect(), next))
-}
-
-fn list(kind: &str, resource: &str, items: Vec<Value>, asked: &Asked) -> Result<Value, Refusal> {
-    let (items, next) = page(items, asked)?;
-    let mut out = json!({"kind": kind, "id": resource, "selfLink": format!("{ROOT}/{resource}")});
-    if let Some(fields) = out.as_object_mut() {
-        if !items.is_empty() {
-            fields.insert("items".into(), items.into());
-        }
-        if let Some(next) = next {
-            fields.insert("nextPageToken".into(), next.into());
-        }
-    }
-    Ok(out)
-}
-
-fn aggregated(state: &State, asked: &Asked, project: &str) -> Result<Value, Refusal> {
-    let (items, next) = page(instances(state, project, None), asked)?;
-    let mut scopes = serde_json::Map::new();
-    for zone in &state.zones {
-        let link = format!("{ROOT}/projects/{project}/zones/{zone}");
-        let here: Vec<&Value> = items.iter().filter(|item| item.get("zone").is_some_and(|at| *at == link)).collect();
-        let entry = if here.is_empty() {
-            json!({"warning": {"code": "NO_RESULTS_ON_PAGE", "message": "There are no results for scope on this page.",
-                "data": [{"key": "scope", "value": format!("zones/{zone}")}]}})
-        } else {
-            json!({ "instances": here })
-        };
-        scopes.insert(format!("zones/{zone}"), entry);
-    }
-    let mut out = json!({"kind": "compute#instanceAggregatedList", "id": format!("projects/{project}/aggregated/instances"),
-        "items": scopes, "selfLink": format!("{ROOT}/projects/{project}/aggregated/instances")});
-    if let (Some(fields), Some(next)) = (out.as_object_mut(), next) {
-        fields.insert("nextPageToken".into(), next.into());
-    }
-    Ok(out)
 }

@@ -33,7 +33,8 @@ fn one(part: &str, outer: &Asked) -> Option<Part> {
     let mut headers = HeaderMap::new();
     for line in lines {
         if let Some((name, value)) = line.split_once(':')
-            && let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value.trim()))
+            && let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value.trim()))
         {
             headers.insert(name, value);
         }
@@ -52,7 +53,8 @@ pub(crate) fn write(answers: &[(String, u16, Value)]) -> (String, String) {
     let mut out = String::new();
     for (id, status, body) in answers {
         let id = id.trim_start_matches('<');
-        let reason = http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Status");
+        let reason =
+            http::StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Status");
         let part = format!(
             "--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <response-{id}\r\n\r\nHTTP/1.1 {status} {reason}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{body}\r\n\r\n",
         );

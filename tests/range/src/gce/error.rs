@@ -31,10 +31,7 @@ impl Refusal {
 
     /// 403 `rateLimitExceeded`: too many calls in a minute.
     pub fn rate_limit() -> Self {
-        Self {
-            domain: "usageLimits".into(),
-            ..Self::new(403, "rateLimitExceeded", "Rate Limit Exceeded")
-        }
+        Self { domain: "usageLimits".into(), ..Self::new(403, "rateLimitExceeded", "Rate Limit Exceeded") }
     }
 
     /// 403 `forbidden`: a permission is missing on a resource.

@@ -111,7 +111,11 @@ fn term(tokens: &mut Vec<Token>, item: &Value) -> Result<bool, String> {
             let operator = match tokens.pop() {
                 Some(Token::Operator(operator)) => operator,
                 Some(Token::Word(word)) if word == "eq" || word == "ne" => {
-                    if word == "eq" { "eq" } else { "ne" }
+                    if word == "eq" {
+                        "eq"
+                    } else {
+                        "ne"
+                    }
                 }
                 other => return Err(format!("no operator after {field}: {other:?}")),
             };

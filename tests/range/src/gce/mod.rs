@@ -7,6 +7,7 @@ mod api;
 mod batch;
 mod error;
 mod filter;
+mod list;
 mod model;
 mod render;
 mod snapshots;
@@ -28,7 +29,7 @@ use crate::host::{Asked, Call, Host, lock};
 use state::State;
 
 /// The longest that `operations.wait` holds a call: the real service says two minutes.
-const WAIT: Duration = Duration::from_secs(120);
+const WAIT: Duration = Duration::from_mins(2);
 
 /// A running simulator.
 #[derive(Debug)]

@@ -199,8 +199,7 @@ pub struct Timing {
 
 impl Timing {
     /// Nothing takes any time.
-    pub const NONE: Self =
-        Self { pending: Duration::ZERO, creating: Duration::ZERO, uploading: Duration::ZERO };
+    pub const NONE: Self = Self { pending: Duration::ZERO, creating: Duration::ZERO, uploading: Duration::ZERO };
 
     /// The same time for each of the three steps.
     pub const fn each(step: Duration) -> Self {

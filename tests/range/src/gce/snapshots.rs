@@ -126,10 +126,14 @@ fn labels(body: &Value) -> Result<BTreeMap<String, String>, Refusal> {
     for (key, value) in given {
         let value = value.as_str().ok_or_else(|| bad(format!("Label value of '{key}' is no string.")))?;
         if !fits(key) || !key.chars().next().is_some_and(char::is_alphabetic) {
-            return Err(bad(format!("Label key '{key}' violates format constraints. The key must start with a lowercase character, can only contain lowercase letters, numeric characters, underscores and dashes. The key can be at most 63 characters long.")));
+            return Err(bad(format!(
+                "Label key '{key}' violates format constraints. The key must start with a lowercase character, can only contain lowercase letters, numeric characters, underscores and dashes. The key can be at most 63 characters long."
+            )));
         }
         if !fits(value) {
-            return Err(bad(format!("Label value '{value}' violates format constraints. The value can only contain lowercase letters, numeric characters, underscores and dashes. The value can be at most 63 characters long.")));
+            return Err(bad(format!(
+                "Label value '{value}' violates format constraints. The value can only contain lowercase letters, numeric characters, underscores and dashes. The value can be at most 63 characters long."
+            )));
         }
         out.insert(key.clone(), value.to_owned());
     }
@@ -165,7 +169,9 @@ fn storage(body: &Value, disk: &KeptDisk) -> Result<Vec<String>, Refusal> {
                 Err(Refusal::field("resource.storageLocations", one, "Storage location is not valid."))
             }
         }
-        many => Err(Refusal::field("resource.storageLocations", &many.join(","), "Only one storage location is allowed.")),
+        many => {
+            Err(Refusal::field("resource.storageLocations", &many.join(","), "Only one storage location is allowed."))
+        }
     }
 }
 
@@ -183,7 +189,9 @@ fn check_key(disk: &KeptDisk, body: &Value) -> Result<(), Refusal> {
         (Some(_), None) => Err(Refusal::new(
             400,
             "resourceIsEncryptedWithCustomerEncryptionKey",
-            format!("The resource '{resource}' is encrypted with a customer-supplied encryption key, which must be provided."),
+            format!(
+                "The resource '{resource}' is encrypted with a customer-supplied encryption key, which must be provided."
+            ),
         )),
         (None, Some(_)) => Err(Refusal::new(
             400,

@@ -187,9 +187,7 @@ impl State {
             _ => {}
         }
         let (id, created) = (self.id(), self.now());
-        self.disks.retain(|old| {
-            (old.project.as_str(), &old.scope, &old.seed.name) != (project, &scope, &seed.name)
-        });
+        self.disks.retain(|old| (old.project.as_str(), &old.scope, &old.seed.name) != (project, &scope, &seed.name));
         self.disks.push(KeptDisk { id, project: project.to_owned(), scope, seed, created, user });
         id
     }

@@ -51,14 +51,31 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Fai
         }
         ["apis", "authentication.k8s.io", "v1", "tokenreviews"] if asked.method == Method::POST => {
             seen.permission = Some("create tokenreviews".into());
-            permit(&user, &Access { verb: "create", group: "authentication.k8s.io", resource: "tokenreviews", name: None, namespace: None })?;
+            permit(
+                &user,
+                &Access {
+                    verb: "create",
+                    group: "authentication.k8s.io",
+                    resource: "tokenreviews",
+                    name: None,
+                    namespace: None,
+                },
+            )?;
             seen.created = true;
-            Ok(review_token(state, body(asked)?))
+            Ok(review_token(state, &body(asked)?))
         }
-        ["api", "v1", resource @ ("nodes" | "pods" | "namespaces")] => collection(state, asked, seen, &user, resource, None),
-        ["api", "v1", resource @ ("nodes" | "namespaces"), name] => object(state, asked, seen, &user, resource, None, name),
-        ["api", "v1", "namespaces", namespace, "pods"] => collection(state, asked, seen, &user, "pods", Some(namespace)),
-        ["api", "v1", "namespaces", namespace, "pods", name] => object(state, asked, seen, &user, "pods", Some(namespace), name),
+        ["api", "v1", resource @ ("nodes" | "pods" | "namespaces")] => {
+            collection(state, asked, seen, &user, resource, None)
+        }
+        ["api", "v1", resource @ ("nodes" | "namespaces"), name] => {
+            object(state, asked, seen, &user, resource, None, name)
+        }
+        ["api", "v1", "namespaces", namespace, "pods"] => {
+            collection(state, asked, seen, &user, "pods", Some(namespace))
+        }
+        ["api", "v1", "namespaces", namespace, "pods", name] => {
+            object(state, asked, seen, &user, "pods", Some(namespace), name)
+        }
         _ => {
             seen.write = asked.method != Method::GET;
             Err(Failure::no_such_path())
@@ -87,11 +104,23 @@ fn permit(user: &User, access: &Access<'_>) -> Result<(), Failure> {
 }
 
 fn body(asked: &Asked) -> Result<Value, Failure> {
+    let given = asked.header("content-type").unwrap_or("application/json").split(';').next().unwrap_or_default().trim();
+    // `kubectl auth can-i` speaks protobuf only.
+    if !given.ends_with("json") && !given.is_empty() {
+        return Err(Failure::media_type(given));
+    }
     serde_json::from_slice(&asked.body)
         .map_err(|error| Failure::bad_request(format!("the object provided is unrecognized: {error}")))
 }
 
-fn collection(state: &State, asked: &Asked, seen: &mut Seen, user: &User, resource: &str, namespace: Option<&str>) -> Result<Value, Failure> {
+fn collection(
+    state: &State,
+    asked: &Asked,
+    seen: &mut Seen,
+    user: &User,
+    resource: &str,
+    namespace: Option<&str>,
+) -> Result<Value, Failure> {
     if asked.method != Method::GET {
         seen.write = true;
         return Err(Failure::method(asked.method.as_str()));
@@ -109,7 +138,8 @@ fn collection(state: &State, asked: &Asked, seen: &mut Seen, user: &User, resour
 }
 
 fn list(state: &State, asked: &Asked, resource: &str, namespace: Option<&str>) -> Result<Value, Failure> {
-    let (field, label) = (asked.param("fieldSelector").unwrap_or_default(), asked.param("labelSelector").unwrap_or_default());
+    let (field, label) =
+        (asked.param("fieldSelector").unwrap_or_default(), asked.param("labelSelector").unwrap_or_default());
     let mut found = Vec::new();
     for ((of, within, _), object) in &state.objects {
         if of == resource
@@ -122,7 +152,9 @@ fn list(state: &State, asked: &Asked, resource: &str, namespace: Option<&str>) -
     }
     let limit: usize = match asked.param("limit") {
         None => 0,
-        Some(text) => text.parse().map_err(|_| Failure::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")))?,
+        Some(text) => text
+            .parse()
+            .map_err(|_| Failure::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")))?,
     };
     let (start, version) = match asked.param("continue") {
         None => (0, state.version()),
@@ -149,7 +181,9 @@ fn list(state: &State, asked: &Asked, resource: &str, namespace: Option<&str>) -
     let page = found.into_iter().skip(start).take(size);
     if metadata_only(asked) {
         let items: Vec<Value> = page.map(|object| partial(&object)).collect();
-        return Ok(json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items}));
+        return Ok(
+            json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items}),
+        );
     }
     // Items of a list carry neither kind nor apiVersion.
     let items: Vec<Value> = page
@@ -164,7 +198,15 @@ fn list(state: &State, asked: &Asked, resource: &str, namespace: Option<&str>) -
     Ok(json!({"kind": format!("{}List", kind(resource)), "apiVersion": "v1", "metadata": meta, "items": items}))
 }
 
-fn object(state: &mut State, asked: &Asked, seen: &mut Seen, user: &User, resource: &str, namespace: Option<&str>, name: &str) -> Result<Value, Failure> {
+fn object(
+    state: &mut State,
+    asked: &Asked,
+    seen: &mut Seen,
+    user: &User,
+    resource: &str,
+    namespace: Option<&str>,
+    name: &str,
+) -> Result<Value, Failure> {
     let verb = match asked.method {
         Method::GET => "get",
         Method::PATCH => "patch",
@@ -209,7 +251,9 @@ fn dry_run(asked: &Asked) -> Result<bool, Failure> {
     match asked.param("dryRun").as_deref() {
         None => Ok(false),
         Some("All") => Ok(true),
-        Some(other) => Err(Failure::bad_request(format!("dryRun: Unsupported value: \"{other}\": supported values: \"All\""))),
+        Some(other) => {
+            Err(Failure::bad_request(format!("dryRun: Unsupported value: \"{other}\": supported values: \"All\"")))
+        }
     }
 }
 
@@ -242,10 +286,9 @@ fn precondition(resource: &str, name: &str, old: &Value, new: Value) -> Result<V
 /// What the server owns stays as it was; what is empty goes away, as Go's `omitempty` has it.
 fn keep_own(old: &Value, mut new: Value) -> Value {
     let own = ["uid", "creationTimestamp", "resourceVersion", "namespace"];
-    if let (Some(meta), Some(was)) = (
-        new.get_mut("metadata").and_then(Value::as_object_mut),
-        old.get("metadata").and_then(Value::as_object),
-    ) {
+    if let (Some(meta), Some(was)) =
+        (new.get_mut("metadata").and_then(Value::as_object_mut), old.get("metadata").and_then(Value::as_object))
+    {
         for name in own {
             match was.get(name) {
                 Some(value) => drop(meta.insert(name.into(), value.clone())),
@@ -294,22 +337,34 @@ fn review_access(user: &User, review: &Value) -> Result<Value, Failure> {
     };
     let text = |name: &str| wanted.get(name).and_then(Value::as_str).unwrap_or_default();
     let some = |name: &str| Some(text(name)).filter(|text| !text.is_empty());
-    let access = Access { verb: text("verb"), group: text("group"), resource: text("resource"), name: some("name"), namespace: some("namespace") };
+    let access = Access {
+        verb: text("verb"),
+        group: text("group"),
+        resource: text("resource"),
+        name: some("name"),
+        namespace: some("namespace"),
+    };
     // RBAC writes a subresource as `pods/eviction`.
     let joined = some("subresource").map(|sub| format!("{}/{sub}", access.resource));
     let access = Access { resource: joined.as_deref().unwrap_or(access.resource), ..access };
-    let status = if user.may(&access) { json!({"allowed": true, "reason": "RBAC: allowed by the range"}) } else { json!({"allowed": false}) };
+    let status = if user.may(&access) {
+        json!({"allowed": true, "reason": "RBAC: allowed by the range"})
+    } else {
+        json!({"allowed": false})
+    };
     Ok(json!({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
         "metadata": {"creationTimestamp": null}, "spec": spec, "status": status}))
 }
 
-fn review_token(state: &State, review: Value) -> Value {
+fn review_token(state: &State, review: &Value) -> Value {
     let spec = review.get("spec").cloned().unwrap_or_default();
     let token = spec.get("token").and_then(Value::as_str).unwrap_or_default();
-    let wanted: Vec<&str> = spec.get("audiences").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let wanted: Vec<&str> =
+        spec.get("audiences").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     let status = match state.users.get(token) {
         Some(user) => {
-            let shared: Vec<&str> = user.audiences.iter().map(String::as_str).filter(|held| wanted.contains(held)).collect();
+            let shared: Vec<&str> =
+                user.audiences.iter().map(String::as_str).filter(|held| wanted.contains(held)).collect();
             if !wanted.is_empty() && shared.is_empty() {
                 json!({"authenticated": false, "user": {}, "error": format!("[invalid bearer token, token audiences {:?} is invalid for the target audiences {wanted:?}]", user.audiences)})
             } else {

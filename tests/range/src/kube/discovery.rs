@@ -7,13 +7,13 @@ const VERSION: (&str, &str) = ("1", "34");
 
 /// The documents that need no rights.
 pub(crate) fn answer(path: &[&str]) -> Option<Value> {
-    let resource = |name: &str, kind: &str, namespaced: bool, verbs: &[&str]| {
-        json!({"name": name, "singularName": kind.to_lowercase(), "namespaced": namespaced, "kind": kind, "verbs": verbs})
-    };
+    let resource = |name: &str, kind: &str, namespaced: bool, verbs: &[&str]| json!({"name": name, "singularName": kind.to_lowercase(), "namespaced": namespaced, "kind": kind, "verbs": verbs});
     Some(match path {
-        ["version"] => json!({"major": VERSION.0, "minor": VERSION.1, "gitVersion": format!("v{}.{}.0-range", VERSION.0, VERSION.1),
+        ["version"] => {
+            json!({"major": VERSION.0, "minor": VERSION.1, "gitVersion": format!("v{}.{}.0-range", VERSION.0, VERSION.1),
             "gitCommit": "0", "gitTreeState": "clean", "buildDate": "2025-08-27T00:00:00Z", "goVersion": "go1.24",
-            "compiler": "gc", "platform": "linux/amd64"}),
+            "compiler": "gc", "platform": "linux/amd64"})
+        }
         ["api"] => json!({"kind": "APIVersions", "versions": ["v1"],
             "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": "127.0.0.1"}]}),
         ["apis"] => {

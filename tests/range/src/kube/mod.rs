@@ -58,24 +58,29 @@ impl Kube {
 
     /// Adds or replaces a node (as recreated: with a new uid, unless `given` names one); answers the uid.
     /// `given` is merged over a ready node: `{"spec": …, "metadata": {"labels": …}}`.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write json! in place")]
     pub fn add_node(&self, name: &str, given: Value) -> String {
-        let mut labelled = json!({"metadata": {"labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}}});
+        let mut labelled =
+            json!({"metadata": {"labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}}});
         patch::merge(&mut labelled, &given);
-        lock(&self.state).add("nodes", "", name, labelled)
+        lock(&self.state).add("nodes", "", name, &labelled)
     }
 
     /// Adds or replaces a pod on a node; answers the uid. `given` is merged over a running pod.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write json! in place")]
     pub fn add_pod(&self, namespace: &str, name: &str, node: &str, given: Value) -> String {
-        let mut pod = json!({"spec": {"nodeName": node, "containers": [{"name": "main", "image": "example.com/app:1"}]}});
+        let mut pod =
+            json!({"spec": {"nodeName": node, "containers": [{"name": "main", "image": "example.com/app:1"}]}});
         patch::merge(&mut pod, &given);
-        lock(&self.state).add("pods", namespace, name, pod)
+        lock(&self.state).add("pods", namespace, name, &pod)
     }
 
     /// Adds a namespace; answers the uid.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write json! in place")]
     pub fn add_namespace(&self, name: &str, given: Value) -> String {
         let mut labelled = json!({"metadata": {"labels": {"kubernetes.io/metadata.name": name}}});
         patch::merge(&mut labelled, &given);
-        lock(&self.state).add("namespaces", "", name, labelled)
+        lock(&self.state).add("namespaces", "", name, &labelled)
     }
 
     /// Takes a node away.

@@ -1,5 +1,5 @@
 //! The three patches: JSON Patch (RFC 6902), JSON Merge Patch (RFC 7386), and of the strategic merge patch what
-//! `kubectl cordon` and `kubectl taint` send (lists of nodes merged by key).
+//! `kubectl cordon` and `kubectl taint` send.
 
 use serde_json::{Map, Value};
 
@@ -42,10 +42,9 @@ pub(crate) fn strategic(target: &mut Value, patch: &Value) {
     }
 }
 
-/// `patchMergeKey` of the lists that a node or pod has.
+/// `patchMergeKey` of the lists that a node or pod has. Taints have none: they are replaced as a whole.
 fn merge_key(list: &str) -> Option<&'static str> {
     match list {
-        "taints" => Some("key"),
         "conditions" | "addresses" => Some("type"),
         "ownerReferences" => Some("uid"),
         "containers" | "initContainers" | "volumes" | "env" => Some("name"),
@@ -108,7 +107,8 @@ pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), Refused> {
 fn one(target: &mut Value, operation: &Value) -> Result<(), Refused> {
     let text = |name: &str| operation.get(name).and_then(Value::as_str);
     let path = text("path").ok_or_else(|| Refused::Malformed("an operation without a path".into()))?;
-    let value = || operation.get("value").cloned().ok_or_else(|| Refused::Malformed("an operation without a value".into()));
+    let value =
+        || operation.get("value").cloned().ok_or_else(|| Refused::Malformed("an operation without a value".into()));
     let from = || {
         let from = text("from").ok_or_else(|| Refused::Malformed("an operation without from".into()))?;
         Ok(from)
@@ -152,13 +152,13 @@ fn add(target: &mut Value, path: &str, value: Value) -> Result<(), Refused> {
     }
     match parent(target, path)? {
         (Value::Object(fields), last) => drop(fields.insert(last, value)),
-        (Value::Array(list), last) if last == "-" => list.push(value),
-        (Value::Array(list), last) => {
-            let at: usize = last.parse().map_err(|_| Refused::Inapplicable)?;
-            if at > list.len() {
+        (Value::Array(items), place) if place == "-" => items.push(value),
+        (Value::Array(items), place) => {
+            let at: usize = place.parse().map_err(|_| Refused::Inapplicable)?;
+            if at > items.len() {
                 return Err(Refused::Inapplicable);
             }
-            list.insert(at, value);
+            items.insert(at, value);
         }
         _ => return Err(Refused::Inapplicable),
     }
@@ -168,9 +168,9 @@ fn add(target: &mut Value, path: &str, value: Value) -> Result<(), Refused> {
 fn remove(target: &mut Value, path: &str) -> Result<Value, Refused> {
     match parent(target, path)? {
         (Value::Object(fields), last) => fields.remove(&last).ok_or(Refused::Inapplicable),
-        (Value::Array(list), last) => {
-            let at: usize = last.parse().map_err(|_| Refused::Inapplicable)?;
-            if at < list.len() { Ok(list.remove(at)) } else { Err(Refused::Inapplicable) }
+        (Value::Array(items), place) => {
+            let at: usize = place.parse().map_err(|_| Refused::Inapplicable)?;
+            if at < items.len() { Ok(items.remove(at)) } else { Err(Refused::Inapplicable) }
         }
         _ => Err(Refused::Inapplicable),
     }
@@ -184,7 +184,10 @@ mod tests {
     #[test]
     fn merge_patch_removes_by_null_and_replaces_lists() {
         let mut node = j!({"spec": {"unschedulable": true, "taints": [{"key": "a"}]}});
-        merge(&mut node, &j!({"spec": {"unschedulable": null, "taints": [{"key": "b"}]}, "metadata": {"labels": {"x": "y"}}}));
+        merge(
+            &mut node,
+            &j!({"spec": {"unschedulable": null, "taints": [{"key": "b"}]}, "metadata": {"labels": {"x": "y"}}}),
+        );
         assert_eq!(node, j!({"spec": {"taints": [{"key": "b"}]}, "metadata": {"labels": {"x": "y"}}}));
     }
 
@@ -213,9 +216,16 @@ mod tests {
     }
 
     #[test]
-    fn taints_merge_by_key() {
-        let mut node = j!({"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}, {"key": "b"}]}});
-        strategic(&mut node, &j!({"spec": {"$setElementOrder/taints": [], "taints": [{"key": "a", "$patch": "delete"}, {"key": "c"}]}}));
-        assert_eq!(node, j!({"spec": {"taints": [{"key": "b"}, {"key": "c"}]}}));
+    fn strategic_lists_merge_by_key_and_taints_do_not() {
+        let mut node = j!({"spec": {"taints": [{"key": "a"}, {"key": "b"}]},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Gone"}]}});
+        let patch = j!({"spec": {"taints": [{"key": "c"}]},
+            "status": {"$setElementOrder/conditions": [], "conditions": [{"type": "Ready", "reason": "x"}, {"type": "Gone", "$patch": "delete"}]}});
+        strategic(&mut node, &patch);
+        assert_eq!(
+            node,
+            j!({"spec": {"taints": [{"key": "c"}]},
+            "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "x"}]}})
+        );
     }
 }

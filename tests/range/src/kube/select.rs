@@ -7,8 +7,16 @@ use super::status::Failure;
 /// Whether an object matches a field selector such as `spec.nodeName=node-b,metadata.namespace!=x`.
 pub(crate) fn fields(selector: &str, resource: &str, object: &Value) -> Result<bool, Failure> {
     let known: &[&str] = match resource {
-        "pods" => &["metadata.name", "metadata.namespace", "spec.nodeName", "spec.restartPolicy", "spec.schedulerName",
-            "spec.serviceAccountName", "status.phase", "status.podIP"],
+        "pods" => &[
+            "metadata.name",
+            "metadata.namespace",
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "status.phase",
+            "status.podIP",
+        ],
         "nodes" => &["metadata.name", "spec.unschedulable"],
         _ => &["metadata.name", "status.phase"],
     };
@@ -41,7 +49,9 @@ pub(crate) fn fields(selector: &str, resource: &str, object: &Value) -> Result<b
 
 /// Whether labels match `a=b,c!=d,e,!f,g in (h,i),j notin (k)`.
 pub(crate) fn labels(selector: &str, object: &Value) -> Result<bool, Failure> {
-    let label = |key: &str| object.pointer("/metadata/labels").and_then(|labels| labels.get(key.trim())).and_then(Value::as_str);
+    let label = |key: &str| {
+        object.pointer("/metadata/labels").and_then(|labels| labels.get(key.trim())).and_then(Value::as_str)
+    };
     let mut verdict = true;
     for term in terms(selector) {
         let term = term.trim();
@@ -96,10 +106,17 @@ mod tests {
 
     #[test]
     fn selectors() {
-        let pod = json!({"metadata": {"name": "web", "labels": {"app": "web", "tier": "a"}}, "spec": {"nodeName": "b"}});
+        let pod =
+            json!({"metadata": {"name": "web", "labels": {"app": "web", "tier": "a"}}, "spec": {"nodeName": "b"}});
         for (selector, expected) in [
-            ("app=web", true), ("app==web,tier!=b", true), ("app in (web,api),!x", true), ("app notin (web)", false),
-            ("x", false), ("tier", true), ("x!=1", true), ("", true),
+            ("app=web", true),
+            ("app==web,tier!=b", true),
+            ("app in (web,api),!x", true),
+            ("app notin (web)", false),
+            ("x", false),
+            ("tier", true),
+            ("x!=1", true),
+            ("", true),
         ] {
             assert_eq!(labels(selector, &pod), Ok(expected), "{selector}");
         }

@@ -37,7 +37,7 @@ impl State {
         };
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             let labels = json!({"metadata": {"labels": {"kubernetes.io/metadata.name": name}}});
-            state.add("namespaces", "", name, labels);
+            state.add("namespaces", "", name, &labels);
         }
         state
     }
@@ -47,17 +47,19 @@ impl State {
     }
 
     /// Stores an object as new: with uid, times and defaults; answers its uid.
-    pub(crate) fn add(&mut self, resource: &str, namespace: &str, name: &str, given: Value) -> String {
+    pub(crate) fn add(&mut self, resource: &str, namespace: &str, name: &str, given: &Value) -> String {
         let kind = kind(resource);
         let mut object = json!({"apiVersion": "v1", "kind": kind, "metadata": {}});
-        super::patch::merge(&mut object, &given);
+        super::patch::merge(&mut object, given);
         let uid = uuid::Uuid::new_v4().to_string();
         let status = match resource {
             "namespaces" => json!({"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}),
             "nodes" => json!({"spec": {}, "status": {
                 "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
                 "nodeInfo": {"kubeletVersion": "v1.34.0", "operatingSystem": "linux", "architecture": "amd64"}}}),
-            _ => json!({"spec": {"restartPolicy": "Always", "serviceAccountName": "default"}, "status": {"phase": "Running"}}),
+            _ => {
+                json!({"spec": {"restartPolicy": "Always", "serviceAccountName": "default"}, "status": {"phase": "Running"}})
+            }
         };
         fill(&mut object, &status);
         let mut meta = json!({"name": name, "uid": uid, "creationTimestamp": format!("{:.0}", Timestamp::now())});
@@ -121,7 +123,9 @@ pub(crate) fn kind(resource: &str) -> &'static str {
 fn fill(object: &mut Value, defaults: &Value) {
     if let (Value::Object(fields), Value::Object(defaults)) = (object, defaults) {
         for (key, value) in defaults {
-            let there = fields.entry(key.clone()).or_insert_with(|| if value.is_object() { Map::new().into() } else { value.clone() });
+            let there = fields
+                .entry(key.clone())
+                .or_insert_with(|| if value.is_object() { Map::new().into() } else { value.clone() });
             fill(there, value);
         }
     }

@@ -32,10 +32,9 @@ impl Failure {
 
     pub(crate) fn forbidden(user: &str, asked: &super::rbac::Access<'_>) -> Self {
         let named = asked.name.map(|name| format!(" \"{name}\"")).unwrap_or_default();
-        let place = asked.namespace.map_or_else(
-            || "at the cluster scope".to_owned(),
-            |namespace| format!("in the namespace \"{namespace}\""),
-        );
+        let place = asked
+            .namespace
+            .map_or_else(|| "at the cluster scope".to_owned(), |namespace| format!("in the namespace \"{namespace}\""));
         let of_group = if asked.group.is_empty() { String::new() } else { format!(".{}", asked.group) };
         let message = format!(
             "{}{of_group}{named} is forbidden: User \"{user}\" cannot {} resource \"{}\" in API group \"{}\" {place}",
@@ -80,7 +79,12 @@ impl Failure {
 
     /// A JSON Patch that cannot be applied, a failed `test` among them.
     pub(crate) fn patch_refused() -> Self {
-        Self::new(422, "Invalid", "the server rejected our request due to an error in our request".into(), Some(json!({})))
+        Self::new(
+            422,
+            "Invalid",
+            "the server rejected our request due to an error in our request".into(),
+            Some(json!({})),
+        )
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {

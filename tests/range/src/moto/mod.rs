@@ -1,4 +1,4 @@
-//! moto server: EC2, DynamoDB, STS, IAM, EKS and Auto Scaling on a loopback port.
+//! moto server: EC2, `DynamoDB`, STS, IAM, EKS and Auto Scaling on a loopback port.
 //!
 //! It runs in a Python environment that [`ensure_venv`] makes once under the cache, and ends with its stdin, so
 //! that no crash of ours leaves one behind. The helpers here block; the server runs in a process of its own, so
@@ -53,7 +53,8 @@ impl Moto {
             .env_remove("AWS_ENDPOINT_URL")
             .env("AWS_ACCESS_KEY_ID", "range")
             .env("AWS_SECRET_ACCESS_KEY", "range")
-            .env("MOTO_EC2_LOAD_DEFAULT_AMIS", "true")
+            // Its images come with 1,285 snapshots that belong to `self`, which no account has.
+            .env("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -128,7 +129,7 @@ impl Moto {
         serde_json::from_value(seeded).map_err(io::Error::other)
     }
 
-    /// Makes a DynamoDB table with the hash key `key` (a string), billed per request.
+    /// Makes a `DynamoDB` table with the hash key `key` (a string), billed per request.
     pub fn seed_table(&self, name: &str) -> io::Result<()> {
         let script = "import boto3, json, os\n\
             boto3.client('dynamodb').create_table(TableName=json.loads(os.environ['RANGE_INPUT']),\n\
@@ -148,7 +149,7 @@ impl Moto {
         }
     }
 
-    /// Every item of a table, in DynamoDB's own JSON.
+    /// Every item of a table, in `DynamoDB`'s own JSON.
     pub fn scan(&self, table: &str) -> io::Result<Vec<Value>> {
         let script = "import boto3, base64, json, os\n\
             pages = boto3.client('dynamodb').get_paginator('scan').paginate(TableName=json.loads(os.environ['RANGE_INPUT']), ConsistentRead=True)\n\

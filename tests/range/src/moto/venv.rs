@@ -27,7 +27,8 @@ pub fn ensure_bench_venv() -> io::Result<PathBuf> {
 
 fn make(requirements: &str) -> io::Result<PathBuf> {
     let hash = Sha256::digest(requirements.as_bytes());
-    let hash: String = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let hash: Vec<String> = hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash.concat();
     let cache = home::cache()?;
     let folder = cache.join(format!("venv-{hash}"));
     let (python, done) = (folder.join("bin/python"), folder.join("complete"));
@@ -45,7 +46,10 @@ fn make(requirements: &str) -> io::Result<PathBuf> {
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder), "python3 -m venv (on Debian: apt install python3-venv)")?;
+    run(
+        Command::new("python3").args(["-m", "venv"]).arg(&folder),
+        "python3 -m venv (on Debian: apt install python3-venv)",
+    )?;
     let list = folder.join("requirements.txt");
     fs::write(&list, requirements)?;
     install(&python, &list)?;

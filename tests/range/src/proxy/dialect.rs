@@ -11,11 +11,11 @@ use crate::host::pairs;
 /// Whose error form a fault is answered in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// EC2's or DynamoDB's form, as the call itself is.
+    /// EC2's or `DynamoDB`'s form, as the call itself is.
     Aws,
     /// EC2's XML.
     Ec2,
-    /// DynamoDB's JSON.
+    /// `DynamoDB`'s JSON.
     DynamoDb,
     /// Google's JSON.
     Gce,
@@ -55,14 +55,21 @@ impl Dialect {
     pub(super) fn status(self, info: &CallInfo, code: u16) -> Response {
         match (self.of(info), code) {
             (Self::DynamoDb, 500..) => dynamodb_error(code, "InternalServerError", "Internal server error"),
-            (Self::DynamoDb, 403) => dynamodb_error(400, "AccessDeniedException", "User is not authorized to perform this action"),
+            (Self::DynamoDb, 403) => {
+                dynamodb_error(400, "AccessDeniedException", "User is not authorized to perform this action")
+            }
             (Self::DynamoDb, _) => dynamodb_error(code, "ValidationException", "Refused by the range"),
             (Self::Gce, 403) => gce_error(code, "forbidden", "Forbidden by the range"),
             (Self::Gce, 500..) => gce_error(code, "backendError", "Backend Error"),
             (Self::Gce, _) => gce_error(code, "invalid", "Refused by the range"),
             (Self::Kubernetes, 403) => kubernetes_error(code, "Forbidden", "forbidden by the range", json!({})),
             (Self::Kubernetes, 409) => kubernetes_error(code, "Conflict", "conflict by the range", json!({})),
-            (Self::Kubernetes, 503) => kubernetes_error(code, "ServiceUnavailable", "the server is currently unable to handle the request", json!({})),
+            (Self::Kubernetes, 503) => kubernetes_error(
+                code,
+                "ServiceUnavailable",
+                "the server is currently unable to handle the request",
+                json!({}),
+            ),
             (Self::Kubernetes, 500..) => kubernetes_error(code, "InternalError", "Internal error occurred", json!({})),
             (Self::Kubernetes, _) => kubernetes_error(code, "BadRequest", "refused by the range", json!({})),
             (_, 403) => ec2_error(code, "UnauthorizedOperation", "You are not authorized to perform this operation."),
@@ -85,14 +92,12 @@ pub fn ec2_error(status: u16, code: &str, message: &str) -> Response {
     answer(status, "text/xml;charset=UTF-8", body)
 }
 
-/// DynamoDB's documented error form; `code` without its namespace.
+/// `DynamoDB`'s documented error form; `code` without its namespace.
 pub fn dynamodb_error(status: u16, code: &str, message: &str) -> Response {
     let namespace = match code {
-        "ThrottlingException" | "AccessDeniedException" | "ValidationException" => "com.amazon.coral.service",
+        "AccessDeniedException" | "ValidationException" => "com.amazon.coral.service",
         _ => "com.amazonaws.dynamodb.v20120810",
     };
-    // Both namespaces occur in the wild; the documented one for throttling is DynamoDB's own.
-    let namespace = if code == "ThrottlingException" { "com.amazonaws.dynamodb.v20120810" } else { namespace };
     let body = json!({"__type": format!("{namespace}#{code}"), "message": message});
     let mut answer = answer(status, "application/x-amz-json-1.0", body.to_string());
     if let Ok(id) = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()) {
@@ -107,6 +112,7 @@ pub fn gce_error(status: u16, reason: &str, message: &str) -> Response {
 }
 
 /// A Kubernetes `Status`.
+#[expect(clippy::needless_pass_by_value, reason = "callers write json! in place")]
 pub fn kubernetes_error(status: u16, reason: &str, message: &str, details: serde_json::Value) -> Response {
     let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "details": details, "code": status});

@@ -6,6 +6,7 @@
 
 mod conn;
 mod dialect;
+mod forward;
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -243,9 +244,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, client: reqwest::Cli
                 move |request| handle(Arc::clone(&shared), client.clone(), Arc::clone(&stream), request)
             });
             // An error here is a dropped connection: that is what the fault wanted, or the client's own doing.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(Conn(stream)), service)
-                .await;
+            let _ =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(Conn(stream)), service).await;
         });
     }
 }
@@ -301,7 +301,7 @@ async fn handle(
         }
         _ => match rewrite.and_then(|hook| hook(&info)) {
             Some(answer) => answer,
-            None => forward(&shared, &client, &info).await,
+            None => forward::forward(&shared.upstream, &client, &info).await,
         },
     };
     shared.answered(info.n, answer.status().as_u16());
@@ -360,42 +360,6 @@ impl Shared {
         let _ = self.dead.subscribe().wait_for(|dead| !*dead).await;
         Err(Dropped)
     }
-}
-
-/// Headers that concern one connection only (RFC 9110, 7.6.1), and the length, which the client sets anew.
-const HOP: [&str; 9] = [
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",
-    "upgrade", "content-length",
-];
-
-async fn forward(shared: &Shared, client: &reqwest::Client, info: &CallInfo) -> Response {
-    let query = if info.query.is_empty() { String::new() } else { format!("?{}", info.query) };
-    let url = format!("{}{}{query}", shared.upstream, info.path);
-    let Ok(method) = http::Method::from_bytes(info.method.as_bytes()) else { return status(StatusCode::BAD_REQUEST) };
-    let mut headers = info.headers.clone();
-    for name in HOP {
-        headers.remove(name);
-    }
-    let request = client.request(method, url).headers(headers).body(info.body.clone());
-    let upstream = match request.send().await {
-        Ok(upstream) => upstream,
-        Err(error) => {
-            let mut answer = Response::new(Body::from(format!("the range's proxy cannot reach upstream: {error}\n")));
-            *answer.status_mut() = StatusCode::BAD_GATEWAY;
-            return answer;
-        }
-    };
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = upstream.status();
-    *answer.headers_mut() = upstream.headers().clone();
-    for name in HOP {
-        // The length of an answer stays: it is passed on as it is.
-        if name != "content-length" {
-            answer.headers_mut().remove(name);
-        }
-    }
-    *answer.body_mut() = Body::from_stream(upstream.bytes_stream());
-    answer
 }
 
 fn status(code: StatusCode) -> Response {

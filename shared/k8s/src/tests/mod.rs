@@ -1,0 +1,33 @@
+//! The wing on the range's simulator and on the real kube-apiserver: the same cases, so that the two agree.
+
+mod bed;
+mod cases;
+mod kubelet;
+
+use std::io::Write as _;
+
+use stanch_range::control_plane::ControlPlane;
+
+use bed::Bed;
+
+#[tokio::test]
+async fn on_the_simulator() {
+    let bed = Bed::simulator();
+    cases::all(&bed).await;
+    cases::many_pods(&bed).await;
+}
+
+#[tokio::test]
+async fn on_the_real_api_server() {
+    match ControlPlane::start() {
+        Ok(real) => {
+            let bed = Bed::real(real);
+            cases::all(&bed).await;
+            kubelet::a_stolen_kubelet_uncordons_itself_but_keeps_its_taint(&bed).await;
+        }
+        // Past the harness's capture: a suite that was not run must be seen.
+        Err(why) => {
+            writeln!(std::io::stderr(), "skipped: stanch-k8s on the real kube-apiserver: {why}").expect("stderr");
+        }
+    }
+}
