@@ -56,6 +56,8 @@ impl<'a, B: Bed> Trial<'a, B> {
     /// A new process: nothing but the ledger and the cloud is kept.
     fn process(&self) -> Driver<B::R> {
         Driver::new(self.bed.cloud(), Arc::clone(&self.ledger), self.guard.clone(), Arc::new(self.clock.clone()))
+            // Time is skipped while calls are under way.
+            .limiting_calls(Duration::from_secs(600))
     }
 
     async fn run(&self, mode: Mode, incident: &IncidentId, target: &Target) -> Report {

@@ -13,7 +13,7 @@ use futures::{FutureExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
 use stanch_core::{Caller, Cause, Clock, IncidentId, Mode, Order, Request, Target};
 
-/// Real time, plus what a test has skipped. Pauses are skipped; limits are real.
+/// Real time, plus what a test has skipped. Pauses are skipped; limits follow.
 #[derive(Clone, Default)]
 pub struct Skipping(Arc<AtomicI64>);
 
@@ -33,7 +33,14 @@ impl Clock for Skipping {
         tokio::time::sleep(Duration::from_millis(2)).boxed()
     }
     fn limit(&self, wait: Duration) -> BoxFuture<'static, ()> {
-        tokio::time::sleep(wait).boxed()
+        let clock = self.clone();
+        let until = clock.now() + SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+        async move {
+            while clock.now() < until {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+        .boxed()
     }
     fn chance(&self) -> u64 {
         7

@@ -86,8 +86,11 @@ impl Responder for GcpSnapshotDisks {
     type Options = Options;
     type Slot = GcpSlot;
 
+    fn equip(api: &GceApi, options: &Options) {
+        api.lend_keys(&options.csek);
+    }
+
     async fn plan(api: &GceApi, scene: &Scene<'_, Self>) -> Result<Plan<GcpSlot>> {
-        api.lend_keys(&scene.options.csek);
         let (chosen, mut remaining) = choose(scene)?;
         let looks: Vec<_> = chosen.into_iter().map(|disk| one(api, scene, disk)).collect();
         let planned: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;

@@ -36,7 +36,7 @@ impl Mode {
 }
 
 /// An order as JSON: what a person or a playbook sends, and what `undo` in a report holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
     /// What to do.
@@ -54,6 +54,17 @@ pub struct Order {
     /// A person names a target in a control-plane namespace on purpose.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub protected: bool,
+}
+
+/// Without the options: they may hold a key.
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Order")
+            .field("mode", &self.mode)
+            .field("incident", &self.incident)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Order {

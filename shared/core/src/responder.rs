@@ -66,6 +66,10 @@ pub trait Responder: Send + Sync + 'static {
     /// Where it writes.
     type Slot: Slot<Api = Api<Self>>;
 
+    /// Hands the connected wing what only the order has and the ledger must not keep: keys. Called before anything
+    /// else, on a resume too.
+    fn equip(_api: &Api<Self>, _options: &Self::Options) {}
+
     /// The changes that are needed. Reads only.
     ///
     /// # Errors

@@ -21,6 +21,27 @@ enum Command {
     Up(up::Up),
     /// Runs one event through a binary as Lambda would, and prints the answer and the times.
     Invoke(invoke::Invoke),
+    /// Makes the Python environment that moto runs in, if need be, and prints its interpreter.
+    Venv {
+        /// The one for the comparison with a Python function instead.
+        #[arg(value_enum)]
+        what: Option<Venv>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Venv {
+    /// awslambdaric and boto3.
+    Bench,
+}
+
+fn venv(what: Option<Venv>) -> std::io::Result<ExitCode> {
+    let python = match what {
+        None => stanch_range::moto::ensure_venv()?,
+        Some(Venv::Bench) => stanch_range::moto::ensure_bench_venv()?,
+    };
+    std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", python.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -28,6 +49,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Up(up) => up.run().await,
         Command::Invoke(invoke) => invoke.run().await,
+        Command::Venv { what } => venv(what),
     };
     match done {
         Ok(code) => code,

@@ -68,8 +68,9 @@ async fn a_node_is_cordoned_and_given_back(bed: &Bed) {
     bed.clear_log();
     let report = ward.run(Mode::Apply, &node("plain"), Value::Null).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
-    // The node and its pods; for each of five changes a look, a write, a look.
-    bed.assert_calls(2 + 5 * 3);
+    // The node and its pods; for each of five changes a look, a write, a look. The node controller answers the cordon
+    // with a taint of its own: where that makes the list of taints, ours is written a second time.
+    bed.assert_calls(2 + 5 * 3..=2 + 5 * 3 + 2);
     let seen = bed.see("plain");
     assert_eq!(seen["spec"]["unschedulable"], true);
     let taints = seen["spec"]["taints"].as_array().unwrap();
@@ -96,7 +97,7 @@ async fn a_node_is_cordoned_and_given_back(bed: &Bed) {
     bed.clear_log();
     let again = ward.run(Mode::Apply, &node("plain"), Value::Null).await;
     assert_eq!(again.status, Status::Already, "{again:#?}");
-    bed.assert_calls(2);
+    bed.assert_calls(2..=2);
     assert!(!remaining(&again).contains("by somebody else"), "our own cordon is taken for a foreign one");
     let back = ward.run(Mode::Revert, &node("plain"), Value::Null).await;
     assert_eq!(back.status, Status::Reverted, "{back:#?}");

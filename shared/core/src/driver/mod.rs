@@ -153,6 +153,7 @@ impl<R: Responder> Driver<R> {
         };
         let leave = self.guard.admit::<R>(request, home.as_ref(), self.clock.now())?;
         let api = self.patient(request, || self.cloud.connect(&target)).await?;
+        R::equip(&api, &options);
         let identity = self.patient(request, || self.cloud.identify(&api, &target)).await?;
         report.target = Some(identity.target.clone());
         self.guard.admit_found(&identity.target, &identity.exempt)?;

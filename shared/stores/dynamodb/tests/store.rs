@@ -1,9 +1,7 @@
 //! The DynamoDB store keeps the promises of a store, and names what failed.
 //!
-//! On moto, whose transactions are not atomic when requests overlap (5.2.5: it copies the table, and to cancel puts
-//! the copy back over what others wrote meanwhile). DynamoDB serializes per item, so the suite runs on a moto that
-//! takes one request at a time. Transaction conflicts then never happen: the proxy answers with DynamoDB's
-//! documented error.
+//! On the range's moto, which takes one request at a time. Transaction conflicts never happen there: the proxy answers
+//! with DynamoDB's documented error.
 
 #![expect(
     clippy::expect_used,
@@ -14,11 +12,6 @@
 
 #[path = "../../sqlite/tests/conformance/mod.rs"]
 mod conformance;
-
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-};
 
 use stanch_core::{Key, Kind, Saved, Store, Write};
 use stanch_dynamodb::Dynamo;
@@ -38,62 +31,11 @@ fn writes(names: &[&str]) -> Vec<Write> {
     names.iter().map(write).collect()
 }
 
-/// A moto that takes one request at a time, with the table.
-struct Serial(Child, String);
-
-impl Serial {
-    const SERVE: &str = r#"
-import logging, os, sys, threading
-import boto3
-from werkzeug.serving import make_server
-from moto.server import DomainDispatcherApplication, create_backend_app
-
-logging.getLogger("werkzeug").setLevel(logging.ERROR)
-app, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
-
-def serial(environ, start_response):
-    with lock:
-        return list(app(environ, start_response))
-
-server = make_server("127.0.0.1", 0, serial, threaded=True)
-threading.Thread(target=server.serve_forever, daemon=True).start()
-url = f"http://127.0.0.1:{server.server_port}"
-boto3.client("dynamodb", endpoint_url=url, region_name="eu-central-1").create_table(
-    TableName="stanch", BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
-    AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}])
-print(url, flush=True)
-sys.stdin.buffer.read()
-os._exit(0)
-"#;
-
-    fn start(moto: &Moto) -> Self {
-        let mut child = Command::new(moto.interpreter())
-            .args(["-c", Self::SERVE])
-            .envs([("AWS_ACCESS_KEY_ID", "range"), ("AWS_SECRET_ACCESS_KEY", "range")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("starts");
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut url).expect("says where");
-        Self(child, url.trim().to_owned())
-    }
-}
-
-impl Drop for Serial {
-    fn drop(&mut self) {
-        // It ends with its stdin.
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
-    }
-}
-
 #[tokio::test]
 async fn keeps_every_promise() {
-    let serial = Serial::start(&Moto::start().expect("starts"));
-    assert!(serial.1.starts_with("http://"), "moto did not start");
-    conformance::suite(|| store(&serial.1)).await;
+    let moto = Moto::start().expect("starts");
+    moto.seed_table(TABLE).expect("makes the table");
+    conformance::suite(|| store(&moto.url())).await;
 }
 
 #[tokio::test]

@@ -1,17 +1,17 @@
 //! State as the JSON that Compute Engine answers.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::model::{Attached, Place, region_of};
 use super::state::{KeptDisk, KeptInstance, KeptSnapshot, Operation, ROOT, Scope, State};
 
-/// Changes whenever the content does, as a fingerprint should.
+/// Changes whenever the content does, as a fingerprint should. Of format `byte` in the discovery document: URL-safe.
 pub(crate) fn fingerprint(of: &impl serde::Serialize) -> String {
     let digest = Sha256::digest(serde_json::to_vec(of).unwrap_or_default());
-    STANDARD.encode(digest.get(..8).unwrap_or_default())
+    URL_SAFE.encode(digest.get(..8).unwrap_or_default())
 }
 
 /// The digest by which a customer-supplied key is named.

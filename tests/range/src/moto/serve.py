@@ -1,14 +1,27 @@
-"""moto server on a free port; says which on stdout, and ends with its stdin."""
+"""moto server on a free port; says which on stdout, and ends with its stdin.
+
+One request at a time: moto's DynamoDB transactions undo themselves by writing back a copy of the whole table, over
+whatever others have written meanwhile."""
 import json
 import logging
 import os
 import sys
+import threading
 
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print(json.dumps({"port": server.get_host_and_port()[1]}), flush=True)
+app, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+
+def serial(environ, start_response):
+    with lock:
+        return list(app(environ, start_response))
+
+
+server = make_server("127.0.0.1", 0, serial, threaded=True)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print(json.dumps({"port": server.server_port}), flush=True)
 sys.stdin.buffer.read()
 os._exit(0)
