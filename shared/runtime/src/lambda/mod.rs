@@ -5,8 +5,12 @@ mod start;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, tower::service_fn};
-use serde_json::{Value, value::RawValue};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lambda_runtime::{
+    Diagnostic, LambdaEvent, LambdaInvocation, Runtime,
+    tower::{service_fn, util::MapRequestLayer},
+};
+use serde_json::Value;
 use stanch_core::{Error, Kind, Responder, Result};
 use tracing::Instrument;
 
@@ -53,15 +57,25 @@ fn serve<R: Responder>(parts: &Parts<R>) -> Result<()> {
         });
         let handler = service_fn(|event| invoked(Arc::clone(&engine), event));
         Runtime::new(handler)
+            .layer(MapRequestLayer::new(whole))
             .run()
             .await
             .map_err(|error| Error::new(Kind::Unavailable, "lambda", "the Runtime API does not answer").because(error))
     })
 }
 
-async fn invoked<R: Responder>(engine: Arc<Engine<R>>, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Diagnostic> {
+/// Wraps the body, so that every byte of it comes through: `lambda_runtime` reads one JSON value and would drop what
+/// stands behind it, and the strict reader is to see it.
+fn whole(mut invocation: LambdaInvocation) -> LambdaInvocation {
+    invocation.body = format!("\"{}\"", STANDARD.encode(&invocation.body)).into();
+    invocation
+}
+
+async fn invoked<R: Responder>(engine: Arc<Engine<R>>, event: LambdaEvent<String>) -> Result<Value, Diagnostic> {
     let (payload, context) = event.into_parts();
+    // What does not decode was not wrapped by us; it is as unreadable as an empty body.
+    let payload = STANDARD.decode(payload).unwrap_or_default();
     let trace = context.xray_trace_id.as_deref().and_then(trace::of_xray);
     let span = tracing::info_span!("invocation", request = context.request_id, trace);
-    events::handle(&*engine, payload.get().as_bytes(), &context).instrument(span).await
+    events::handle(&*engine, &payload, &context).instrument(span).await
 }
