@@ -30,7 +30,7 @@ struct Ec2 {
 async fn aws_snapshot_volumes() {
     let moto = Moto::start().expect("moto starts");
     let proxy = Proxy::start(&moto.url(), Dialect::Aws).expect("the proxy starts");
-    contract(&Ec2 { moto, proxy, tables: AtomicUsize::new(0) }).await;
+    Box::pin(contract(&Ec2 { moto, proxy, tables: AtomicUsize::new(0) })).await;
 }
 
 fn id(target: &Target) -> String {

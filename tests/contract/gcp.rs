@@ -31,7 +31,7 @@ async fn gcp_snapshot_disks() {
     let gce = Gce::start().expect("the simulator starts");
     let proxy = Proxy::start(&gce.endpoint(), Dialect::Gce).expect("the proxy starts");
     let folder = tempfile::tempdir().expect("a folder");
-    contract(&Compute { gce, proxy, made: AtomicUsize::new(0), folder }).await;
+    Box::pin(contract(&Compute { gce, proxy, made: AtomicUsize::new(0), folder })).await;
 }
 
 impl Compute {

@@ -57,7 +57,7 @@ impl<'a, B: Bed> Trial<'a, B> {
     fn process(&self) -> Driver<B::R> {
         Driver::new(self.bed.cloud(), Arc::clone(&self.ledger), self.guard.clone(), Arc::new(self.clock.clone()))
             // Time is skipped while calls are under way.
-            .limiting_calls(Duration::from_secs(600))
+            .limiting_calls(Duration::from_mins(10))
     }
 
     async fn run(&self, mode: Mode, incident: &IncidentId, target: &Target) -> Report {

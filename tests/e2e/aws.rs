@@ -12,7 +12,7 @@ use stanch_tests::root;
 
 use crate::service::{binary, terminal};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct World {
     pub(crate) moto: Moto,
@@ -164,7 +164,7 @@ async fn a_person_sees_what_would_be_done_and_what_is_wrong() {
     let (code, report, _) = run(&["apply", "--set", "exclude_bott=true"]);
     assert_eq!(code, Some(2), "{report:#}");
     assert!(report["reason"].as_str().unwrap().contains("exclude_bott"), "{report:#}");
-    let (code, ..) = run(&["brake", "on"].as_slice()[..0].as_ref());
+    let (code, ..) = run(["brake", "on"].as_slice()[..0].as_ref());
     assert_eq!(code, Some(2), "no command");
     let (code, _, done) = terminal("aws-snapshot-volumes", &["brake", "on", "--json"], &environment);
     assert_eq!(code, Some(0), "{done:?}");

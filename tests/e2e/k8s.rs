@@ -1,4 +1,4 @@
-//! A Falco alert, as a CloudEvent over HTTP, on the real kube-apiserver, as a user with only the declared RBAC.
+//! A Falco alert, as a `CloudEvent` over HTTP, on the real kube-apiserver, as a user with only the declared RBAC.
 
 use k8s_cordon_node::K8sCordonNode;
 use serde_json::{Value, json};

@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// Alerts older than this are history: their target may be somebody else's by now.
-const OLDEST: Duration = Duration::from_secs(6 * 60 * 60);
+const OLDEST: Duration = Duration::from_hours(6);
 /// Clocks differ; more than this is a forged or broken time.
-const AHEAD: Duration = Duration::from_secs(5 * 60);
+const AHEAD: Duration = Duration::from_mins(5);
 /// Who holds one of these holds the cluster: an event must not be able to break it.
 const CONTROL_PLANE: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 const CONTROL_PLANE_PREFIXES: [&str; 3] = ["gke-", "gmp-", "config-management-"];

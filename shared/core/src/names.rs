@@ -80,7 +80,7 @@ names! {
     IamUniqueId = "must be 16 to 128 capital letters and digits",
         |s| within(s, 16, 128) && s.bytes().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
 
-    /// An EKS cluster name (Amazon EKS: CreateCluster).
+    /// An EKS cluster name (Amazon EKS: "`CreateCluster`").
     EksName = "must be 1 to 100 of letters, digits, - and _, starting with a letter or digit",
         |s| within(s, 1, 100) && starts_alphanumeric(s)
             && s.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_');

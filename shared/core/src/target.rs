@@ -28,7 +28,7 @@ pub enum Target {
     Node(Node),
     /// A Kubernetes pod.
     Pod(Pod),
-    /// What owns pods: a Deployment, a DaemonSet …
+    /// What owns pods: a Deployment, a `DaemonSet` …
     Workload(Workload),
     /// A Kubernetes service account.
     ServiceAccount(ServiceAccount),
@@ -123,7 +123,7 @@ pub struct Pod {
     pub namespace: Namespace,
     /// Its name.
     pub name: KubeName,
-    /// Its UID: a StatefulSet makes a new pod under the old name.
+    /// Its UID: a `StatefulSet` makes a new pod under the old name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<KubeUid>,
     /// The host that the detector reports from, where no UID is known. Another cluster has pods of the same name, but

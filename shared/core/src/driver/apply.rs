@@ -183,8 +183,7 @@ impl<R: Responder> Driver<R> {
             show::record(report, record, Status::Applied, found.request);
         }
         match (failure, closed) {
-            (Some(error), _) => report.fall_short(&error),
-            (None, Err(error)) => report.fall_short(&error),
+            (Some(error), _) | (None, Err(error)) => report.fall_short(&error),
             (None, Ok(Saved::Moved)) => {
                 report.fall_short(&Error::new(
                     Kind::Unavailable,

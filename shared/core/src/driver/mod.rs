@@ -126,7 +126,7 @@ impl<R: Responder> Driver<R> {
         match permissions.await {
             Ok(found) => checks.extend(found),
             Err(error) => {
-                checks.push(Check { what: "reach the target".to_owned(), ok: false, detail: error.to_string() })
+                checks.push(Check { what: "reach the target".to_owned(), ok: false, detail: error.to_string() });
             }
         }
         let ledger = crate::ledger::book::try_out(&*self.store, self.clock.now()).await;
@@ -147,10 +147,8 @@ impl<R: Responder> Driver<R> {
         let target = order.target_for::<R>()?;
         let options = order.options_for::<R>()?;
         let scope = order.target.scope();
-        let home = match self.guard.needs_home(&scope) {
-            true => Some(self.patient(request, || self.cloud.home()).await?),
-            false => None,
-        };
+        let home =
+            if self.guard.needs_home(&scope) { Some(self.patient(request, || self.cloud.home()).await?) } else { None };
         let leave = self.guard.admit::<R>(request, home.as_ref(), self.clock.now())?;
         let api = self.patient(request, || self.cloud.connect(&target)).await?;
         R::equip(&api, &options);

@@ -28,8 +28,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// How often the owner of a lease renews it.
 pub(crate) const RENEW: Duration = Duration::from_secs(10);
 /// The limits look back this far at most.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const TEN_MINUTES: Duration = Duration::from_secs(10 * 60);
+const DAY: Duration = Duration::from_hours(24);
+const TEN_MINUTES: Duration = Duration::from_mins(10);
 /// How often a save is tried while the ledger does not answer.
 const TRIES: u32 = 6;
 

@@ -204,5 +204,6 @@ const LARGEST: usize = 380 * 1024;
 /// the target alone.
 pub(crate) fn record_id(responder: &str, key: &str, incident: &IncidentId, generation: u32) -> Result<RecordId> {
     let digest = Sha256::digest(format!("{responder}\n{key}\n{incident}\n{generation}"));
-    digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect::<String>().parse()
+    let digest = digest.iter().fold(0_u128, |number, byte| number.wrapping_shl(8) | u128::from(*byte));
+    format!("{:024x}", digest & ((1 << 96) - 1)).parse()
 }

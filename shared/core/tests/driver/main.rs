@@ -189,9 +189,9 @@ async fn new_activity_after_a_revert_alarms_or_applies_and_old_is_refused() {
         let driver = with_guard(&room, Guard { after_revert: policy, ..Guard::default() });
         let seen = room.now();
         assert_eq!(driver.run(&event(&room, "inc-1", seen)).await.status, Status::Applied);
-        room.advance(Duration::from_secs(60));
+        room.advance(Duration::from_mins(1));
         driver.run(&order(&room, Mode::Revert, "inc-1")).await;
-        room.advance(Duration::from_secs(60));
+        room.advance(Duration::from_mins(1));
 
         let old = driver.run(&event(&room, "inc-1", seen)).await;
         assert_eq!(old.status, Status::Refused);
@@ -374,7 +374,7 @@ async fn a_run_that_slept_through_its_lease_writes_nothing() {
     for _ in 0..12 {
         assert!(futures::poll!(&mut run).is_pending());
     }
-    room.advance(Duration::from_secs(60));
+    room.advance(Duration::from_mins(1));
     assert_eq!(driver.run(&Request { id: "other".to_owned(), ..request.clone() }).await.status, Status::Applied);
     assert_eq!(driver.run(&order(&room, Mode::Revert, "inc-1")).await.status, Status::Reverted);
     let (dials, writes) = (room.all(), room.writes());
