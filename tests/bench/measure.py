@@ -11,6 +11,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+SEED = {"volumes": 3, "tags": {}}
 
 
 def range_up(binary, folder):
@@ -33,7 +34,7 @@ def range_up(binary, folder):
 def event_for(instance, account, number):
     event = json.loads((ROOT / "functions/aws-snapshot-volumes/event.json").read_text())
     text = json.dumps(event).replace(event["detail"]["resource"]["instanceDetails"]["instanceId"], instance)
-    event = json.loads(text.replace(event["account"], account))
+    event = json.loads(text.replace(event["account"], account).replace(event["region"], "eu-central-1"))
     event["detail"]["id"] = f"{number:032x}"
     event["detail"]["arn"] = event["detail"]["arn"].rsplit("/", 1)[0] + "/" + event["detail"]["id"]
     now = subprocess.run(["date", "-u", "+%Y-%m-%dT%H:%M:%SZ"], capture_output=True, text=True, check=True).stdout.strip()
@@ -42,16 +43,12 @@ def event_for(instance, account, number):
 
 
 def new_instance(python, environment):
-    script = (
-        "import boto3, json;"
-        "ec2 = boto3.client('ec2');"
-        "image = ec2.describe_images(Owners=['amazon'])['Images'][0]['ImageId'];"
-        "block = [dict(DeviceName=f'/dev/sd{c}', Ebs=dict(VolumeSize=8)) for c in 'bc'];"
-        "made = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, BlockDeviceMappings=block);"
-        "print(made['Instances'][0]['InstanceId'])"
-    )
-    done = subprocess.run([python, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    script = (ROOT / "tests/range/src/moto/seed_instance.py").read_text()
+    given = {**environment, "RANGE_INPUT": json.dumps(SEED)}
+    done = subprocess.run([python, "-c", script], env=given, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"bench: no instance: {done.stderr}")
+    return json.loads(done.stdout)["id"]
 
 
 def cold(range_binary, arguments, variables, event, environment):

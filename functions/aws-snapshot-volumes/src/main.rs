@@ -16,6 +16,5 @@ fn main() -> ExitCode {
             Ok(store)
         })
         .lambda()
-        .http()
         .run()
 }
