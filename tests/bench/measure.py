@@ -74,7 +74,6 @@ def cold(range_binary, arguments, variables, event, environment):
 def main():
     target, rounds = pathlib.Path(sys.argv[1]), int(sys.argv[2])
     range_binary = str(target / "debug/range")
-    cache = pathlib.Path(os.environ["STANCH_CACHE"])
     bench_venv = subprocess.run([range_binary, "venv", "bench"], capture_output=True, text=True, check=True).stdout.strip()
     range_venv = subprocess.run([range_binary, "venv"], capture_output=True, text=True, check=True).stdout.strip()
     with tempfile.TemporaryDirectory() as name:
