@@ -89,9 +89,9 @@ impl Responder for AwsSnapshotVolumes {
     type Slot = AwsSlot;
 
     async fn plan(api: &Ec2Api, scene: &Scene<'_, Self>) -> Result<Plan<AwsSlot>> {
-        let Scene { target, options, facts, mark } = scene;
+        let Scene { target, options, facts, mark, fresh } = scene;
         let set = select(target, options, facts)?;
-        let evidence = api.evidence(mark, &set.volumes).await?;
+        let evidence = if *fresh { Evidence::default() } else { api.evidence(mark, &set.volumes).await? };
         let taken = evidence.covers(&set.volumes);
         // AWS blocks changes to instances that another service operates, and does not say which: so it is tried.
         if let (false, Some(operator)) = (taken, &facts.operator) {

@@ -132,13 +132,13 @@ async fn a_plan_reads_two_things_and_writes_nothing() {
     let before = moto.describe_snapshots().expect("lists").len();
 
     let usual = Options::default();
-    let scene = Scene { target: &target, options: &usual, facts: &facts, mark: &mark };
+    let scene = Scene { target: &target, options: &usual, facts: &facts, mark: &mark, fresh: false };
     let plan = AwsSnapshotVolumes::plan(&api, &scene).await.expect("plans");
     assert_eq!(plan.stages.len(), 1);
     assert_eq!(proxy.actions(), ["DescribeInstances", "DescribeSnapshots"]);
 
     let all = options(r#"{"lock":30,"wait":true}"#);
-    let scene = Scene { target: &target, options: &all, facts: &facts, mark: &mark };
+    let scene = Scene { target: &target, options: &all, facts: &facts, mark: &mark, fresh: false };
     let plan = AwsSnapshotVolumes::plan(&api, &scene).await.expect("plans");
     let shape: Vec<usize> = plan.stages.iter().map(Vec::len).collect();
     assert_eq!(shape, [1, 3, 1], "the set, a lock for each volume, the wait");
@@ -146,7 +146,7 @@ async fn a_plan_reads_two_things_and_writes_nothing() {
 
     // Another service operates it: tried without doing it, and refused with what to do instead.
     facts.operator = Some("eks.amazonaws.com".to_owned());
-    let scene = Scene { target: &target, options: &usual, facts: &facts, mark: &mark };
+    let scene = Scene { target: &target, options: &usual, facts: &facts, mark: &mark, fresh: false };
     AwsSnapshotVolumes::plan(&api, &scene).await.expect("AWS allows it");
     proxy.rewrite(|call| {
         let text = "The operation is not permitted because an operator manages the resource.";

@@ -29,7 +29,11 @@ async fn plan(gce: &Gce, options: serde_json::Value) -> Result<Plan<GcpSlot>> {
         opened: jiff::Timestamp::now(),
         by: "ana@example.com".into(),
     };
-    GcpSnapshotDisks::plan(&api, &Scene { target: &target, options: &options, facts: &facts, mark: &mark }).await
+    GcpSnapshotDisks::plan(
+        &api,
+        &Scene { target: &target, options: &options, facts: &facts, mark: &mark, fresh: false },
+    )
+    .await
 }
 
 fn captured(plan: &Plan<GcpSlot>) -> Vec<String> {

@@ -93,6 +93,8 @@ pub struct Scene<'a, R: Responder + ?Sized> {
     pub facts: &'a Facts<R>,
     /// What we leave, and have perhaps already left, on what we make.
     pub mark: &'a Mark,
+    /// The mark was made a moment ago: nothing carries it yet, so what carries it need not be looked for.
+    pub fresh: bool,
 }
 
 /// A cloud as one kind of target needs it: made once a process, connected once an order.

@@ -106,6 +106,13 @@ async fn a_kill_silences_everything_until_revived() {
             }
         });
         proxy.killed().await;
+        // The callback comes after the silence.
+        for _ in 0..200 {
+            if kills.load(Ordering::SeqCst) > 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         assert_eq!(kills.load(Ordering::SeqCst), 1);
         assert_eq!(cordoned(&kube), done, "{fault:?}");
         // A straggler gets nowhere.

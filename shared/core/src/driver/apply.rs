@@ -62,7 +62,7 @@ impl<R: Responder> Driver<R> {
     ) -> Result<Claim> {
         book.within(self.guard.limits_of(R::NAME), self.clock.now())?;
         let mark = self.new_mark(found, book, generation)?;
-        let plan = self.plan(found, &mark).await?;
+        let plan = self.plan(found, &mark, true).await?;
         if plan.stages.is_empty() {
             report.status = Status::Already;
             report.reason = Some("the target is contained, and not by us".to_owned());
@@ -106,7 +106,7 @@ impl<R: Responder> Driver<R> {
         report: &mut Report,
     ) -> Result<Claim> {
         let Some(mark) = book.record.as_ref().map(|record| record.mark.clone()) else { return Ok(Claim::Lost) };
-        let plan = self.plan(found, &mark).await?;
+        let plan = self.plan(found, &mark, false).await?;
         let joined = self.join(found, book);
         if plan.stages.is_empty() {
             if joined && book.save_holders().await? == Saved::Moved {
@@ -216,7 +216,7 @@ impl<R: Responder> Driver<R> {
             Some(record) => self.new_mark(found, book, record.generation + 1)?,
             None => self.new_mark(found, book, 1)?,
         };
-        show::plan(report, self.plan(found, &mark).await?, &mark);
+        show::plan(report, self.plan(found, &mark, false).await?, &mark);
         Ok(())
     }
 }

@@ -174,8 +174,8 @@ impl<R: Responder> Driver<R> {
         Ok(Mark { record, incident, opened: self.clock.now(), by: found.request.caller.id.clone() })
     }
 
-    async fn plan(&self, found: &Found<'_, R>, mark: &Mark) -> Result<crate::Plan<R::Slot>> {
-        let scene = Scene { target: &found.target, options: &found.options, facts: &found.identity.facts, mark };
+    async fn plan(&self, found: &Found<'_, R>, mark: &Mark, fresh: bool) -> Result<crate::Plan<R::Slot>> {
+        let scene = Scene { target: &found.target, options: &found.options, facts: &found.identity.facts, mark, fresh };
         self.patient(found.request, || R::plan(&found.api, &scene)).await
     }
 
