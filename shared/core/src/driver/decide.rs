@@ -50,8 +50,12 @@ pub(super) fn decide<S: Slot>(
     };
     match &record.phase {
         Phase::Applying { stage } => Decision::Resume { stage: *stage },
+        // Drift can keep a revert from ever finishing; that must not keep a person from containing the target again.
+        // The record still knows the first before of whatever is not undone.
+        Phase::Reverting { .. } if request.alert().is_none() => Decision::Verify,
         Phase::Reverting { .. } => {
-            Decision::Refuse(Error::refused("a revert of this target is not finished; finish it, then apply again"))
+            tracing::error!(%incident, "an alert about a target whose revert is not finished");
+            Decision::Refuse(Error::refused("a revert of this target is not finished; a person must decide"))
         }
         Phase::Applied => match cooling {
             _ if record.holders.contains_key(incident) || cool_down.is_none() => Decision::Verify,

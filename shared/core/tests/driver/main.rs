@@ -382,3 +382,20 @@ async fn a_run_that_slept_through_its_lease_writes_nothing() {
     assert!(report.wants_retry(), "{report:?}");
     assert_eq!((dials, writes), (room.all(), room.writes()), "the sleeper wrote");
 }
+
+#[tokio::test]
+async fn a_revert_that_drift_holds_up_does_not_keep_a_person_from_containing_again() {
+    let room = Shared::new();
+    let driver = driver(&room);
+    let first = driver.run(&order(&room, Mode::Apply, "inc-1")).await;
+    room.turn("b", 7);
+    assert_eq!(driver.run(&order(&room, Mode::Revert, "inc-1")).await.status, Status::Partial);
+    let event = driver.run(&event(&room, "inc-2", room.now())).await;
+    assert_eq!((event.status, room.all()), (Status::Refused, vec![1, 7, 3]));
+
+    let again = driver.run(&order(&room, Mode::Apply, "inc-1")).await;
+    assert_eq!((again.status, &again.record), (Status::Applied, &first.record), "{again:?}");
+    assert_eq!(room.all(), [0, 0, 0]);
+    assert_eq!(driver.run(&order(&room, Mode::Revert, "inc-1")).await.status, Status::Reverted);
+    assert_eq!(room.all(), [1, 2, 3], "what was there before all of it");
+}
