@@ -182,17 +182,7 @@ impl<R: Responder> Driver<R> {
         if let Some(record) = &book.record {
             show::record(report, record, Status::Applied, found.request);
         }
-        match (failure, closed) {
-            (Some(error), _) | (None, Err(error)) => report.fall_short(&error),
-            (None, Ok(Saved::Moved)) => {
-                report.fall_short(&Error::new(
-                    Kind::Unavailable,
-                    "ledger:close",
-                    "the record was taken over; call again",
-                ));
-            }
-            (None, Ok(Saved::Done)) => {}
-        }
+        report.end(failure, closed);
         Ok(Claim::Settled)
     }
 

@@ -162,21 +162,12 @@ impl<R: Responder> Driver<R> {
         if let Some(record) = &book.record {
             show::record(report, record, Status::Reverted, found.request);
         }
-        match (failure, closed) {
-            (Some(error), _) | (None, Err(error)) => report.fall_short(&error),
-            (None, Ok(Saved::Moved)) => {
-                report.fall_short(&Error::new(
-                    Kind::Unavailable,
-                    "ledger:close",
-                    "the record was taken over; call again",
-                ));
-            }
-            (None, Ok(Saved::Done)) if kept_only => {
-                report.status = Status::Refused;
-                report.error = Some(Kind::Refused);
-                report.reason = Some("what it made is kept, and there is nothing else to undo".to_owned());
-            }
-            (None, Ok(Saved::Done)) => {}
+        let whole = failure.is_none() && matches!(closed, Ok(Saved::Done));
+        report.end(failure, closed);
+        if whole && kept_only {
+            report.status = Status::Refused;
+            report.error = Some(Kind::Refused);
+            report.reason = Some("what it made is kept, and there is nothing else to undo".to_owned());
         }
         Ok(())
     }

@@ -5,8 +5,11 @@ use std::fmt::Display;
 use serde_json::Value;
 
 use crate::{
-    error::{Error, Kind},
-    ledger::record::{Entry, Progress, Record},
+    error::{Error, Kind, Result},
+    ledger::{
+        Saved,
+        record::{Entry, Progress, Record},
+    },
     order::{Mode, Order, Request},
     plan::Plan,
     report::{Done, DoneState, Report, Status, Undo},
@@ -138,8 +141,20 @@ impl Report {
         self.error = Some(error.kind());
     }
 
+    /// What is missing once the work has ended: a change that failed, or the record that could not be closed.
+    pub(super) fn end(&mut self, failure: Option<Error>, closed: Result<Saved>) {
+        match (failure, closed) {
+            (Some(error), _) | (None, Err(error)) => self.fall_short(&error),
+            (None, Ok(Saved::Moved)) => {
+                let message = "the record was taken over; call again";
+                self.fall_short(&Error::new(Kind::Unavailable, "ledger:close", message));
+            }
+            (None, Ok(Saved::Done)) => {}
+        }
+    }
+
     /// Not all came of it.
-    pub(super) fn fall_short(&mut self, error: &Error) {
+    fn fall_short(&mut self, error: &Error) {
         let some = self.changes.iter().any(|change| matches!(change.state, DoneState::Applied | DoneState::Reverted));
         self.status = if some { Status::Partial } else { Status::Failed };
         self.reason = Some(error.to_string());
