@@ -71,16 +71,13 @@ pub(crate) fn alert(alert: &At<'_>, context: &Context) -> Result<Alert> {
         &time.as_second().div_euclid(WINDOW).to_string(),
     ];
     Ok(Alert {
-        incident: incident("falco", &parts)?,
-        source: Source::Falco,
-        rule: plain(rule),
         severity: Some(severity),
         first_seen: Some(time),
         last_seen: Some(time),
         subjects,
-        inactive: None,
         acted_as,
         note: notes.finish(),
+        ..Alert::new(incident("falco", &parts)?, Source::Falco, plain(rule))
     })
 }
 

@@ -111,9 +111,7 @@ fn finding(finding: &At<'_>, envelope: Option<&At<'_>>) -> Result<Alert> {
         found => found?,
     };
     Ok(Alert {
-        incident,
-        source: Source::GuardDuty,
-        rule: plain(kind),
+        id: Some(finding_id.to_owned()),
         severity: severity(&finding.get("severity")?)?,
         first_seen: service.get("eventFirstSeen")?.time()?,
         last_seen: service.get("eventLastSeen")?.time()?,
@@ -125,6 +123,7 @@ fn finding(finding: &At<'_>, envelope: Option<&At<'_>>) -> Result<Alert> {
         },
         acted_as: found.acted_as,
         note: notes.finish(),
+        ..Alert::new(incident, Source::GuardDuty, plain(kind))
     })
 }
 

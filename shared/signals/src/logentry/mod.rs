@@ -69,17 +69,16 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
     if time.is_none() {
         notes.add("the entry has no time");
     }
+    let incident = identity(entry, read.audit.as_ref())?;
     Ok(Alert {
-        incident: identity(entry, read.audit.as_ref())?,
-        source: Source::CloudLogging,
-        rule: rule.unwrap_or_else(|| "log entry".to_owned()),
+        id: entry.get("insertId")?.text()?.map(plain),
         severity: severity(&entry.get("severity")?)?,
         first_seen: time,
         last_seen: time,
         subjects,
-        inactive: None,
         acted_as,
         note: notes.finish(),
+        ..Alert::new(incident, Source::CloudLogging, rule.unwrap_or_else(|| "log entry".to_owned()))
     })
 }
 
