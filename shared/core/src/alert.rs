@@ -71,6 +71,7 @@ impl Alert {
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// Amazon GuardDuty.
+    #[serde(rename = "guardduty", alias = "guard-duty")]
     GuardDuty,
     /// AWS Security Hub, speaking for a product that is no detector of its own here.
     SecurityHub,
