@@ -29,12 +29,23 @@ use crate::{
 /// Alerts of one container within this many seconds are one incident.
 const WINDOW: i64 = 3600;
 
+/// Does it look like an alert?
+pub(crate) fn is_alert(at: &At<'_>) -> bool {
+    let has = |key: &'static str| at.get(key).is_ok_and(|at| at.is_present());
+    has("output_fields") || has("priority") && (has("rule") || has("Rule"))
+}
+
 /// One alert.
-pub(crate) fn alert(alert: &At<'_>, context: &Context) -> Result<Alert> {
+pub(crate) fn alert(at: &At<'_>, context: &Context) -> Result<Alert> {
     let cluster = context
         .cluster
         .as_ref()
         .ok_or_else(|| Error::invalid("", "Falco does not name its cluster: STANCH_CLUSTER must name the cluster"))?;
+    alert_in(at, cluster)
+}
+
+/// One alert of a cluster.
+pub(crate) fn alert_in(alert: &At<'_>, cluster: &Cluster) -> Result<Alert> {
     let mut notes = Notes::default();
     // Falco Talon's own examples spell it with a capital letter.
     let rule = alert.get_one_of(["rule", "Rule"])?.required_text()?;

@@ -11,7 +11,11 @@ use crate::at::At;
 /// The subject behind an authenticated user name (Kubernetes: "Service Accounts", "Using Node Authorization"):
 /// a service account or a node. A person, a group or a controller is none that a responder takes.
 pub(crate) fn user(at: &At<'_>, cluster: &Cluster) -> Result<Option<Target>> {
-    let Some(text) = at.text()? else { return Ok(None) };
+    at.text()?.map_or(Ok(None), |text| user_named(at, text, cluster))
+}
+
+/// The subject behind a user name that stands in a part of this text.
+pub(crate) fn user_named(at: &At<'_>, text: &str, cluster: &Cluster) -> Result<Option<Target>> {
     if let Some(account) = text.strip_prefix("system:serviceaccount:") {
         let (namespace, name) =
             account.split_once(':').ok_or_else(|| at.wrong("must be system:serviceaccount:NAMESPACE:NAME"))?;

@@ -17,6 +17,16 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).take(MAX_SHOWN).collect()
 }
 
+/// A code as words: `DEFENSE_EVASION` and `defense-evasion` are Defense Evasion.
+pub(crate) fn title(code: &str) -> String {
+    let words = code.split(['_', '-', ' ']).filter(|word| !word.is_empty()).map(|word| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|first| first.to_ascii_uppercase());
+        first.into_iter().chain(letters.map(|c| c.to_ascii_lowercase())).collect::<String>()
+    });
+    plain(&words.collect::<Vec<_>>().join(" "))
+}
+
 /// An incident id: a prefix and 24 hexadecimal digits (96 bits) of a SHA-256 over the parts. Each part is hashed
 /// with its length, so that moving a letter from one part to the next makes another id.
 pub(crate) fn incident(prefix: &str, parts: &[&str]) -> Result<IncidentId> {
@@ -65,6 +75,13 @@ mod tests {
     fn shown_text_cannot_draw_or_forge() {
         assert_eq!(plain("a\u{1b}[2J\r\nb\u{202e}c"), "a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}c");
         assert_eq!(plain(&"x".repeat(10_000)).len(), MAX_SHOWN);
+    }
+
+    #[test]
+    fn a_code_becomes_words() {
+        for code in ["DEFENSE_EVASION", "defense-evasion", "Defense Evasion"] {
+            assert_eq!(title(code), "Defense Evasion");
+        }
     }
 
     #[test]
