@@ -25,10 +25,12 @@ fn main() -> ExitCode {
 
 fn print() -> Result<()> {
     let cluster = match std::env::var("STANCH_CLUSTER") {
-        Ok(text) if !text.is_empty() => Some(text.parse().map_err(|error: Error| Error::invalid("STANCH_CLUSTER", error.message()))?),
+        Ok(text) if !text.is_empty() => {
+            Some(text.parse().map_err(|error: Error| Error::invalid("STANCH_CLUSTER", error.message()))?)
+        }
         _ => None,
     };
-    let context = Context { cluster, now: Timestamp::now() };
+    let context = Context::new(cluster, Timestamp::now());
     let alerts = stanch_signals::decode(&read()?, &context)?;
     let shown: Vec<_> = alerts.iter().map(Shown::from).collect();
     let text = serde_json::to_string_pretty(&shown).map_err(|error| internal("print").because(error))?;

@@ -63,7 +63,7 @@ pub(crate) fn alert_in(alert: &At<'_>, cluster: &Cluster) -> Result<Alert> {
     let subjects = subjects(&fields, source, rule, &hostname, cluster, &mut notes)?;
     let acted_as = fields.get("ka.impuser.name")?.text()?.map(plain);
 
-    let text = |key: &str| -> Result<&str> { Ok(fields.get(key)?.text()?.unwrap_or_default()) };
+    let text = |key: &'static str| -> Result<&str> { Ok(fields.get(key)?.text()?.unwrap_or_default()) };
     let (pod, uid) = (text("k8s.pod.name")?, text("k8s.pod.uid")?);
     // Two replicas of Falco can report the same call to the Kubernetes API.
     let host = if pod.is_empty() && source != Some("k8s_audit") { hostname.text()?.unwrap_or_default() } else { "" };
@@ -96,7 +96,7 @@ pub(crate) fn alert_in(alert: &At<'_>, cluster: &Cluster) -> Result<Alert> {
 struct Fields<'a>(At<'a>);
 
 impl<'a> Fields<'a> {
-    fn get(&self, key: &str) -> Result<At<'a>> {
+    fn get(&self, key: &'static str) -> Result<At<'a>> {
         let at = self.0.get(key)?;
         Ok(match at.text() {
             Ok(Some("" | "<NA>")) => at.absent(),

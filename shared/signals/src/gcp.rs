@@ -107,10 +107,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{Limits, document::Document};
 
     fn shown(info: &serde_json::Value) -> Result<(String, Option<String>)> {
-        let context = Context { cluster: "gke:shop-prod/europe-west1/shop".parse().ok(), now: jiff::Timestamp::UNIX_EPOCH };
-        let caller = Caller::read(&At::new(info, "info"))?;
+        let context = Context::new("gke:shop-prod/europe-west1/shop".parse().ok(), jiff::Timestamp::UNIX_EPOCH);
+        let text = info.to_string();
+        let document = Document::read(text.as_bytes(), &Limits::default())?;
+        let caller = Caller::read(&document.top())?;
         let target = caller.target(None, &context, &mut Notes::default())?;
         Ok((target.map_or_else(String::new, |it| format!("{} {it}", it.scope())), caller.acted_as.map(str::to_owned)))
     }

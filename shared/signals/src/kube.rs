@@ -74,12 +74,14 @@ mod tests {
     use stanch_core::Error;
 
     use super::*;
+    use crate::{Limits, document::Document};
 
     #[test]
     fn users_are_service_accounts_nodes_or_nobody() -> Result<(), Error> {
         let shown = |name: &str| -> Result<String> {
-            let value = json!(name);
-            Ok(user(&At::new(&value, "user"), &Cluster::Current)?.map_or_else(String::new, |it| it.to_string()))
+            let text = json!(name).to_string();
+            let document = Document::read(text.as_bytes(), &Limits::default())?;
+            Ok(user(&document.top(), &Cluster::Current)?.map_or_else(String::new, |it| it.to_string()))
         };
         assert_eq!(shown("system:serviceaccount:web:api")?, "serviceaccount/web/api");
         assert_eq!(shown("system:node:ip-10-0-0-1.ec2.internal")?, "node/ip-10-0-0-1.ec2.internal");

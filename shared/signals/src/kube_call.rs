@@ -190,7 +190,7 @@ fn caller_pod(call: &Call<'_>, cluster: &Cluster) -> Result<Option<Target>> {
     let only = |key: &'static str| -> Result<Option<At<'_>>> {
         let items = call.extra.get(key)?.items()?;
         Ok(match items.as_slice() {
-            [one] => Some(one.clone()),
+            [one] => Some(*one),
             _ => None,
         })
     };
@@ -248,7 +248,7 @@ fn is_privileged(call: &Call<'_>) -> bool {
         "cronjobs" => &["spec", "jobTemplate", "spec", "template", "spec"],
         _ => &["spec", "template", "spec"],
     };
-    let Ok(spec) = path.iter().try_fold(call.request.clone(), |at, key| at.get(key)) else { return false };
+    let Ok(spec) = path.iter().try_fold(call.request, |at, key| at.get(key)) else { return false };
     let flag = |at: &At<'_>, key: &'static str| at.get(key).is_ok_and(|at| at.flag().is_ok_and(|it| it == Some(true)));
     let items = |key: &'static str| spec.get(key).and_then(|at| at.items()).unwrap_or_default();
     ["hostPID", "hostIPC", "hostNetwork"].iter().any(|key| flag(&spec, key))

@@ -22,12 +22,6 @@ use crate::{
     text::{Notes, plain},
 };
 
-/// Does the document look like a notification?
-pub(crate) fn is_notification(at: &At<'_>) -> bool {
-    let has = |key: &'static str| at.get(key).is_ok_and(|at| at.is_present());
-    has("incident") && at.get("incident").and_then(|at| at.get("incident_id")).is_ok_and(|at| at.is_present())
-}
-
 /// One incident.
 pub(crate) fn incident(at: &At<'_>) -> Result<Alert> {
     let version = at.get("version")?;

@@ -8,17 +8,14 @@ use crate::{Context, at::At, policy_report, trivy};
 /// Items of a list that are read.
 const MAX_ITEMS: usize = 500;
 
-/// Does the document look like an object of one of these kinds?
-pub(crate) fn is_object(at: &At<'_>) -> bool {
-    let text = |key: &'static str| at.get(key).ok().and_then(|at| at.text().ok().flatten());
-    match (text("apiVersion"), text("kind")) {
-        (Some(version), Some(_)) => version == "v1" || policy_report::is_group(version) || trivy::is_group(version),
-        _ => at.get("operatorObject").is_ok_and(|at| at.is_object()),
-    }
+/// Does the object look like one of these kinds, or like a list?
+pub(crate) fn is_report(at: &At<'_>) -> bool {
+    let version = at.get("apiVersion").ok().and_then(|at| at.text().ok().flatten());
+    version.is_some_and(|it| it == "v1" || policy_report::is_group(it) || trivy::is_group(it))
 }
 
 /// The alerts of an object.
-pub(crate) fn alerts(at: &At<'_>, context: &Context) -> Result<Vec<Alert>> {
+pub(crate) fn alerts(at: &At<'_>, context: &Context) -> Result<Vec<Result<Alert>>> {
     let cluster = context.cluster.as_ref().ok_or_else(|| {
         Error::invalid("", "a report does not name its cluster: STANCH_CLUSTER must name the cluster")
     })?;
@@ -28,7 +25,7 @@ pub(crate) fn alerts(at: &At<'_>, context: &Context) -> Result<Vec<Alert>> {
         let verb = at.get("verb")?;
         let deleted = verb.text()?.is_some_and(|verb| verb.eq_ignore_ascii_case("delete"));
         let mut alerts = object(&inner, cluster)?;
-        for alert in alerts.iter_mut().filter(|_| deleted) {
+        for alert in alerts.iter_mut().flatten().filter(|_| deleted) {
             alert.inactive = Some("the report was deleted".to_owned());
         }
         return Ok(alerts);
@@ -36,7 +33,7 @@ pub(crate) fn alerts(at: &At<'_>, context: &Context) -> Result<Vec<Alert>> {
     object(at, cluster)
 }
 
-fn object(at: &At<'_>, cluster: &Cluster) -> Result<Vec<Alert>> {
+fn object(at: &At<'_>, cluster: &Cluster) -> Result<Vec<Result<Alert>>> {
     let kind = at.get("kind")?;
     if kind.required_text()?.ends_with("List") {
         let items = at.get("items")?;
@@ -44,23 +41,20 @@ fn object(at: &At<'_>, cluster: &Cluster) -> Result<Vec<Alert>> {
         if list.len() > MAX_ITEMS {
             return Err(items.wrong("must hold at most 500 objects"));
         }
-        let mut alerts = Vec::new();
-        for item in &list {
-            alerts.append(&mut one(item, cluster)?);
-        }
-        return Ok(alerts);
+        let read = |item: &At<'_>| one(item, cluster).unwrap_or_else(|error| vec![Err(error)]);
+        return Ok(list.iter().flat_map(read).collect());
     }
     one(at, cluster)
 }
 
-fn one(at: &At<'_>, cluster: &Cluster) -> Result<Vec<Alert>> {
+fn one(at: &At<'_>, cluster: &Cluster) -> Result<Vec<Result<Alert>>> {
     let (version, kind) = (at.get("apiVersion")?, at.get("kind")?);
     let (group, name) = (version.required_text()?, kind.required_text()?);
     if policy_report::is_group(group) && policy_report::KINDS.contains(&name) {
         return policy_report::alerts(at, cluster);
     }
     if trivy::is_group(group) && trivy::KINDS.contains(&name) {
-        return Ok(vec![trivy::alert(at, cluster)?]);
+        return Ok(vec![trivy::alert(at, cluster)]);
     }
     Err(kind.wrong("is not a report that Stanch knows"))
 }

@@ -50,7 +50,7 @@ pub(crate) fn is_group(version: &str) -> bool {
 }
 
 /// The alerts of one report.
-pub(crate) fn alerts(report: &At<'_>, cluster: &Cluster) -> Result<Vec<Alert>> {
+pub(crate) fn alerts(report: &At<'_>, cluster: &Cluster) -> Result<Vec<Result<Alert>>> {
     let spec = report.get("spec")?;
     let list = if report.get("results")?.is_present() { report.get("results")? } else { spec.get("results")? };
     let results = list.items()?;
@@ -61,12 +61,14 @@ pub(crate) fn alerts(report: &At<'_>, cluster: &Cluster) -> Result<Vec<Alert>> {
     let read = Report { report, scope, cluster };
     let mut alerts = Vec::new();
     for result in &results {
-        if has_failed(result)? {
-            alerts.push(read.alert(result)?);
+        match has_failed(result) {
+            Ok(true) => alerts.push(read.alert(result)),
+            Ok(false) => {}
+            Err(error) => alerts.push(Err(error)),
         }
     }
     if alerts.is_empty() {
-        alerts.push(read.clean(&results)?);
+        alerts.push(read.clean(&results));
     }
     Ok(alerts)
 }

@@ -43,6 +43,43 @@ pub(crate) fn incident(prefix: &str, parts: &[&str]) -> Result<IncidentId> {
     id.parse()
 }
 
+/// The text of a JSON string, given without its quotes. Of what is no valid string, what can be read.
+pub(crate) fn unescape(raw: &str) -> String {
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        text.push_str(plain);
+        let mut letters = escape.chars();
+        let letter = letters.next();
+        rest = letters.as_str();
+        text.push(match letter {
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('u') => {
+                let unit = |text: &str| u32::from_str_radix(text.get(..4)?, 16).ok();
+                let high = unit(rest).unwrap_or_default();
+                rest = rest.get(4..).unwrap_or_default();
+                let low = rest.strip_prefix("\\u").and_then(unit).filter(|low| (0xdc00..0xe000).contains(low));
+                match (high, low) {
+                    (0xd800..=0xdbff, Some(low)) => {
+                        rest = rest.get(6..).unwrap_or_default();
+                        char::from_u32(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))
+                    }
+                    _ => char::from_u32(high),
+                }
+                .unwrap_or(char::REPLACEMENT_CHARACTER)
+            }
+            Some(itself) => itself,
+            None => char::REPLACEMENT_CHARACTER,
+        });
+    }
+    text.push_str(rest);
+    text
+}
+
 /// What the decoder wants the reader to know, in the order in which it was found out.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(Vec<String>);
@@ -81,6 +118,23 @@ mod tests {
     fn a_code_becomes_words() {
         for code in ["DEFENSE_EVASION", "defense-evasion", "Defense Evasion"] {
             assert_eq!(title(code), "Defense Evasion");
+        }
+    }
+
+    #[test]
+    fn escapes_are_read_as_serde_json_reads_them() {
+        for raw in [
+            "",
+            "plain \u{e9}",
+            r#"\"\\\/\b\f\n\r\t"#,
+            r"\u0041\u00e9\ud83d\ude00x",
+            r"\ud83d\ude00\u0000\uffff\ud83d\ude01",
+            r"x\\u0041",
+        ] {
+            assert_eq!(serde_json::from_str::<String>(&format!("\"{raw}\"")).ok(), Some(unescape(raw)), "{raw}");
+        }
+        for broken in ["\\", r"\u", r"\u00", r"\ud800", r"\ud800\u0041", r"\udc00", "\\u\u{e9}\u{e9}"] {
+            assert!(!unescape(broken).is_empty(), "{broken}");
         }
     }
 

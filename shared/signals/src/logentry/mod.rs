@@ -178,7 +178,8 @@ fn identity(entry: &At<'_>, audit: Option<&At<'_>>) -> Result<IncidentId> {
         }
     }
     // Nothing names it: the whole entry is its identity. Keys are sorted, so spacing and order do not matter.
-    let whole = entry.value().map(ToString::to_string).unwrap_or_default();
+    let whole = entry.raw().and_then(|raw| serde_json::from_str::<serde_json::Value>(raw).ok());
+    let whole = whole.map(|whole| whole.to_string()).unwrap_or_default();
     incident("gcplog", &["whole", &whole])
 }
 

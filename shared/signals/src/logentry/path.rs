@@ -78,6 +78,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{Limits, document::Document};
 
     #[test]
     fn api_paths_are_read_in_all_their_forms() -> Result<()> {
@@ -91,15 +92,17 @@ mod tests {
             ("apps/v1/namespaces/web/deployments/api", (Some("web"), "deployments", Some("api"), None)),
             ("authorization.k8s.io/v1/selfsubjectaccessreviews", (None, "selfsubjectaccessreviews", None, None)),
         ] {
-            let value = json!(text);
-            let path = KubePath::read(&At::new(&value, ""))?;
-            assert_eq!(path.map(|path| (path.namespace, path.resource, path.name, path.subresource)), Some(expected), "{text}");
+            let text = json!(text).to_string();
+            let document = Document::read(text.as_bytes(), &Limits::default())?;
+            let path = KubePath::read(&document.top())?;
+            let path = path.map(|path| (path.namespace, path.resource, path.name, path.subresource));
+            assert_eq!(path, Some(expected), "{text}");
         }
         Ok(())
     }
 
     #[test]
-    fn paths_cannot_climb() {
+    fn paths_cannot_climb() -> Result<()> {
         for text in [
             "core/v1/namespaces/../../kube-system/pods/coredns/exec",
             "core/v1/namespaces/web/pods/./exec",
@@ -107,9 +110,11 @@ mod tests {
             "/core/v1/pods",
             "core/v1/namespaces/web/pods/web-1/",
         ] {
-            let value = json!(text);
-            assert!(KubePath::read(&At::new(&value, "")).is_err(), "{text}");
-            assert!(GcePath::read(&At::new(&value, "")).is_err(), "{text}");
+            let text = json!(text).to_string();
+            let document = Document::read(text.as_bytes(), &Limits::default())?;
+            assert!(KubePath::read(&document.top()).is_err(), "{text}");
+            assert!(GcePath::read(&document.top()).is_err(), "{text}");
         }
+        Ok(())
     }
 }

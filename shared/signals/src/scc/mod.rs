@@ -30,35 +30,28 @@ use crate::{
 /// The most findings that `ListFindings` answers with ("`ListFindingsRequest.page_size`").
 const MAX_FINDINGS: usize = 1000;
 
-/// Does the document look like a finding, or like something with one in it?
+/// Has the document a finding's name?
 pub(crate) fn is_finding(at: &At<'_>) -> bool {
-    let get = |key: &'static str| at.get(key).ok().filter(At::is_present);
-    let is_object = |key: &'static str| get(key).is_some_and(|it| it.is_object());
-    let is_named =
-        get("name").or_else(|| get("canonicalName")).and_then(|at| at.text().ok().flatten()).is_some_and(|name| {
-            let mut parts = name.split('/');
-            matches!(parts.next(), Some("organizations" | "folders" | "projects"))
+    ["name", "canonicalName"].iter().any(|key| {
+        at.peek(&[key]).is_some_and(|name| {
+            ["organizations/", "folders/", "projects/"].iter().any(|parent| name.starts_with(parent))
                 && name.contains("/sources/")
                 && name.contains("/findings/")
-        });
-    get("notificationConfigName").is_some()
-        || is_object("finding")
-        || is_object("findings")
-        || get("listFindingsResults").is_some()
-        || is_named && get("category").is_some()
+        })
+    })
 }
 
 /// The findings of a notification, of an answer, or one alone.
-pub(crate) fn findings(at: &At<'_>, context: &Context) -> Result<Vec<Alert>> {
+pub(crate) fn findings(at: &At<'_>, context: &Context) -> Result<Vec<Result<Alert>>> {
     let results = at.get("listFindingsResults")?;
     if results.is_present() {
         let items = results.items()?;
         if items.len() > MAX_FINDINGS {
             return Err(results.wrong("must hold at most 1,000 findings"));
         }
-        return items.iter().map(|item| notification(item, context)).collect();
+        return Ok(items.iter().map(|item| notification(item, context)).collect());
     }
-    Ok(vec![notification(at, context)?])
+    Ok(vec![notification(at, context)])
 }
 
 /// `finding` beside `resource`, as in a notification; Google's documents also print `findings`. Or a finding alone.

@@ -50,12 +50,8 @@ pub(super) fn read(
     context: &Context,
     notes: &mut Notes,
 ) -> Result<Found> {
-    let place = |at: At<'_>| -> Result<_> {
-        let read = Resource::read(&at)?;
-        Ok((at, read))
-    };
-    let main = place(finding.get("resourceName")?)?;
-    let other = place(resource.get("name")?)?;
+    let (main, other) = (finding.get("resourceName")?, resource.get("name")?);
+    let (main, other): (Place<'_>, Place<'_>) = ((main, Resource::read(&main)?), (other, Resource::read(&other)?));
     agree(&main, &other)?;
     let owner = Owner::read(resource)?;
     let cluster = cluster([&main, &other], &owner, context, notes);
