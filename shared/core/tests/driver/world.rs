@@ -407,16 +407,10 @@ pub fn order(shared: &Shared, mode: Mode, incident: &str) -> Request {
 pub fn event(shared: &Shared, incident: &str, seen: Timestamp) -> Request {
     let mut request = order(shared, Mode::Apply, incident);
     request.cause = Cause::Alert(Box::new(Alert {
-        incident: incident.parse().unwrap(),
-        source: Source::Falco,
-        rule: "Terminal shell in container".to_owned(),
         severity: Some(Severity::High),
-        first_seen: None,
         last_seen: Some(seen),
         subjects: vec![node("n1")],
-        inactive: None,
-        acted_as: None,
-        note: None,
+        ..Alert::new(incident.parse().unwrap(), Source::Falco, "Terminal shell in container")
     }));
     request
 }
