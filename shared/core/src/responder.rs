@@ -8,7 +8,7 @@ use crate::{
     error::Result,
     permission::{Check, Permissions},
     plan::Plan,
-    slot::{Mark, Slot},
+    slot::{Change, Mark, Slot},
     target::{Scope, Target, TargetKind},
 };
 
@@ -75,6 +75,19 @@ pub trait Responder: Send + Sync + 'static {
     /// # Errors
     /// [`crate::Kind::Unsupported`] when the target cannot be contained this way, or whatever a look-up answers.
     fn plan(api: &Api<Self>, scene: &Scene<'_, Self>) -> impl Future<Output = Result<Plan<Self::Slot>>> + Send;
+
+    /// The same over a record, whose changes are given, each with what undo brings back as its before: for what can
+    /// no longer be seen once it is done, such as the role of a profile that was detached.
+    ///
+    /// # Errors
+    /// As [`plan`](Responder::plan).
+    fn replan(
+        api: &Api<Self>,
+        scene: &Scene<'_, Self>,
+        _recorded: &[Change<Self::Slot>],
+    ) -> impl Future<Output = Result<Plan<Self::Slot>>> + Send {
+        Self::plan(api, scene)
+    }
 }
 
 /// The look-ups that responder `R` gets.
@@ -109,6 +122,13 @@ pub trait Cloud<T: TargetKind>: Send + Sync + Sized + 'static {
     /// # Errors
     /// [`crate::Kind::Invalid`] when a variable cannot be read; it names the variable.
     fn from_env() -> Result<Self>;
+
+    /// Told what the responder needs to be allowed, so that credentials that are made for an order (an assumed role)
+    /// can be limited to that.
+    #[must_use]
+    fn needing(self, _needs: Permissions) -> Self {
+        self
+    }
 
     /// Builds what every order needs, while the host waits for the first one.
     fn warm(&self) -> impl Future<Output = ()> + Send;

@@ -62,7 +62,7 @@ impl<R: Responder> Driver<R> {
     ) -> Result<Claim> {
         book.within(self.guard.limits_of(R::NAME), self.clock.now())?;
         let mark = self.new_mark(found, book, generation)?;
-        let plan = self.plan(found, &mark, true).await?;
+        let plan = self.plan(found, &mark, true, None).await?;
         if plan.stages.is_empty() {
             report.status = Status::Already;
             report.reason = Some("the target is contained, and not by us".to_owned());
@@ -72,7 +72,8 @@ impl<R: Responder> Driver<R> {
         if self.too_late(found.request.deadline) {
             return Err(out_of_time());
         }
-        let record = Record::new(mark, found.identity.target.clone(), generation, plan);
+        let mut record = Record::new(mark, found.identity.target.clone(), generation, plan);
+        record.bind(0, self.clock.now());
         match book.claim_new(record, &found.request.id).await? {
             Saved::Moved => Ok(Claim::Lost),
             Saved::Done => self.go(found, book, 0, false, report).await,
@@ -106,7 +107,7 @@ impl<R: Responder> Driver<R> {
         report: &mut Report,
     ) -> Result<Claim> {
         let Some(mark) = book.record.as_ref().map(|record| record.mark.clone()) else { return Ok(Claim::Lost) };
-        let plan = self.plan(found, &mark, false).await?;
+        let plan = self.plan(found, &mark, false, book.record.as_ref()).await?;
         let joined = self.join(found, book);
         if plan.stages.is_empty() {
             if joined && book.save_holders().await? == Saved::Moved {
@@ -123,7 +124,11 @@ impl<R: Responder> Driver<R> {
             return Err(out_of_time());
         }
         tracing::warn!(record = %mark.record, target = %found.identity.target, "containment was lost; bringing it back");
-        let first = book.record.as_mut().map_or(0, |record| record.extend(plan));
+        let first = book.record.as_mut().map_or(0, |record| {
+            let first = record.extend(plan);
+            record.bind(first, self.clock.now());
+            first
+        });
         match book.claim(&found.request.id).await? {
             Saved::Moved => Ok(Claim::Lost),
             Saved::Done => self.go(found, book, first, false, report).await,
@@ -163,6 +168,7 @@ impl<R: Responder> Driver<R> {
                 }
                 if let Some(record) = &mut book.record {
                     record.begin(stage);
+                    record.bind(stage, self.clock.now());
                 }
                 book.begin(owner).await?;
             }
@@ -206,7 +212,8 @@ impl<R: Responder> Driver<R> {
             Some(record) => self.new_mark(found, book, record.generation + 1)?,
             None => self.new_mark(found, book, 1)?,
         };
-        show::plan(report, self.plan(found, &mark, false).await?, &mark);
+        let known = book.record.as_ref().filter(|record| record.phase == Phase::Applied);
+        show::plan(report, self.plan(found, &mark, false, known).await?, &mark);
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     ledger::{
         Store,
         book::{Book, back_off},
-        record::record_id,
+        record::{Record, record_id},
     },
     order::{Mode, Request},
     permission::Check,
@@ -65,6 +65,7 @@ struct Found<'a, R: Responder> {
 impl<R: Responder> Driver<R> {
     /// A driver that enforces.
     pub fn new(cloud: R::Cloud, store: Arc<dyn Store>, guard: Guard, clock: Arc<dyn Clock>) -> Self {
+        let cloud = cloud.needing(R::NEEDS);
         Self { cloud, store, guard, clock, observe: false, call: CALL }
     }
 
@@ -174,9 +175,16 @@ impl<R: Responder> Driver<R> {
         Ok(Mark { record, incident, opened: self.clock.now(), by: found.request.caller.id.clone() })
     }
 
-    async fn plan(&self, found: &Found<'_, R>, mark: &Mark, fresh: bool) -> Result<crate::Plan<R::Slot>> {
+    async fn plan(
+        &self,
+        found: &Found<'_, R>,
+        mark: &Mark,
+        fresh: bool,
+        known: Option<&Record<R::Slot>>,
+    ) -> Result<crate::Plan<R::Slot>> {
         let scene = Scene { target: &found.target, options: &found.options, facts: &found.identity.facts, mark, fresh };
-        self.patient(found.request, || R::plan(&found.api, &scene)).await
+        let recorded = known.map(Record::changes).unwrap_or_default();
+        self.patient(found.request, || R::replan(&found.api, &scene, &recorded)).await
     }
 
     /// Why nothing may be written now, if so.

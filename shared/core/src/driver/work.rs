@@ -149,7 +149,7 @@ impl<R: Responder> Driver<R> {
         let Task { slot, from, to, mark, .. } = task;
         let lag = slot.lag();
         // Until when absence proves nothing.
-        let mut hidden_until = task.resumed.then(|| clock::after(self.clock.now(), lag));
+        let mut hidden_until = (task.resumed && !slot.repeatable()).then(|| clock::after(self.clock.now(), lag));
         let mut ours = task.resumed;
         let mut accepted = false;
         let mut attempt = 0;
@@ -201,7 +201,9 @@ impl<R: Responder> Driver<R> {
                 Err(error) => {
                     if error.kind() == Kind::Unavailable {
                         ours = true;
-                        hidden_until = Some(clock::after(self.clock.now(), lag));
+                        if !slot.repeatable() {
+                            hidden_until = Some(clock::after(self.clock.now(), lag));
+                        }
                     }
                     if let Err(error) = self.again(&mut attempt, error, deadline).await {
                         return task.outcome(Progress::Failed, None, Some(error));
