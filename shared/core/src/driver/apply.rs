@@ -66,7 +66,7 @@ impl<R: Responder> Driver<R> {
         book.within(self.guard.limits_of(R::NAME), self.clock.now())?;
         let mark = self.new_mark(found, book, generation)?;
         let planned = self.clock.now();
-        let plan = self.plan(found, &mark, true, None).await?;
+        let plan = self.plan(found, book, &mark, true, None).await?;
         if plan.is_idle() {
             report.status = Status::Already;
             report.reason = Some("the target is contained, and not by us".to_owned());
@@ -113,7 +113,7 @@ impl<R: Responder> Driver<R> {
     ) -> Result<Claim> {
         let Some(mark) = book.record.as_ref().map(|record| record.mark.clone()) else { return Ok(Claim::Lost) };
         let planned = self.clock.now();
-        let plan = self.plan(found, &mark, false, book.record.as_ref()).await?;
+        let plan = self.plan(found, book, &mark, false, book.record.as_ref()).await?;
         let joined = self.join(found, book);
         if plan.is_idle() {
             if joined && book.save_holders().await? == Saved::Moved {
@@ -235,7 +235,7 @@ impl<R: Responder> Driver<R> {
             None => self.new_mark(found, book, 1)?,
         };
         let known = book.record.as_ref().filter(|record| record.phase == Phase::Applied);
-        let plan = self.plan(found, &mark, false, known).await?;
+        let plan = self.plan(found, book, &mark, false, known).await?;
         let refused = within(&plan, self.guard.limits_of(R::NAME)).err();
         show::plan(report, plan, &mark);
         if let Some(refused) = refused {

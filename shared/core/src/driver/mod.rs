@@ -32,7 +32,7 @@ use crate::{
     order::{Mode, Request},
     permission::Check,
     report::{Report, Status, Undo},
-    responder::{Api, Cloud, Facts, Identity, Responder, Scene},
+    responder::{Api, Cloud, Facts, Identity, Known, Responder, Scene},
     slot::{Mark, Slot},
     target::Target,
 };
@@ -181,13 +181,15 @@ impl<R: Responder> Driver<R> {
     async fn plan(
         &self,
         found: &Found<'_, R>,
+        book: &Book<R::Slot>,
         mark: &Mark,
         fresh: bool,
-        known: Option<&Record<R::Slot>>,
+        record: Option<&Record<R::Slot>>,
     ) -> Result<crate::Plan<R::Slot>> {
         let scene = Scene { target: &found.target, options: &found.options, facts: &found.identity.facts, mark, fresh };
-        let recorded = known.map(Record::changes).unwrap_or_default();
-        self.patient(found.request, || R::replan(&found.api, &scene, &recorded)).await
+        let recorded = record.map(Record::changes).unwrap_or_default();
+        let known = Known { recorded, siblings: book.siblings(R::SIBLINGS).await? };
+        self.patient(found.request, || R::plan_knowing(&found.api, &scene, &known)).await
     }
 
     /// Why nothing may be written now, if so.
