@@ -4,6 +4,7 @@
 pub mod alert;
 pub mod clock;
 pub mod driver;
+pub mod either;
 pub mod error;
 pub mod guard;
 pub mod ledger;
@@ -19,6 +20,7 @@ pub mod target;
 pub use alert::{Alert, Severity, Source};
 pub use clock::Clock;
 pub use driver::Driver;
+pub use either::Either;
 pub use error::{Error, Kind, Result};
 pub use guard::{AfterRevert, Guard, Leave, Limits};
 pub use ledger::{Brake, Item, Key, Saved, Sibling, Store, Write, brake, set_brake};

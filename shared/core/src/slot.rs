@@ -60,6 +60,12 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
         None
     }
 
+    /// A state that only our own write passes through, when it takes more than one call: whoever finds it goes on to
+    /// what is wanted, in either direction.
+    fn halfway(&self, _present: &Self::State) -> bool {
+        false
+    }
+
     /// Whether the attacker can notice it from the inside.
     fn visible_to_attacker(&self) -> bool {
         false

@@ -249,7 +249,8 @@ impl<R: Responder> Driver<R> {
                 let progress = if ours { task.done } else { Progress::Found };
                 return task.outcome(progress, Some(seen), None);
             }
-            if let Some(from) = from.as_ref().filter(|from| seen.state != **from) {
+            let moved = |from: &&<R::Slot as Slot>::State| seen.state != **from && !slot.halfway(&seen.state);
+            if let Some(from) = from.as_ref().filter(moved) {
                 let error = difference::<R::Slot>(from, &seen.state);
                 let progress = if task.done == Progress::Reverted { Progress::Left } else { Progress::Failed };
                 return task.outcome(progress, None, Some(error));
