@@ -137,10 +137,10 @@ pub trait Cloud<T: TargetKind>: Send + Sync + Sized + 'static {
     /// [`crate::Kind::Invalid`] when a variable cannot be read; it names the variable.
     fn from_env() -> Result<Self>;
 
-    /// Told what the responder needs to be allowed, so that credentials that are made for an order (an assumed role)
-    /// can be limited to that.
+    /// Told who works with it and what that needs to be allowed, so that credentials that are made for an order (an
+    /// assumed role) can be limited to it.
     #[must_use]
-    fn needing(self, _needs: Permissions) -> Self {
+    fn needing(self, _responder: &'static str, _needs: Permissions) -> Self {
         self
     }
 

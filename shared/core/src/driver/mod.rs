@@ -67,7 +67,7 @@ struct Found<'a, R: Responder> {
 impl<R: Responder> Driver<R> {
     /// A driver that enforces.
     pub fn new(cloud: R::Cloud, store: Arc<dyn Store>, guard: Guard, clock: Arc<dyn Clock>) -> Self {
-        let cloud = cloud.needing(R::NEEDS);
+        let cloud = cloud.needing(R::NAME, R::NEEDS);
         Self { cloud, store, guard, clock, observe: false, call: CALL }
     }
 
