@@ -7,6 +7,7 @@ use aws_sdk_ec2::{
 use stanch_core::{
     Error, Kind, Mark, Result,
     names::{AccountId, InstanceId, Region, VolumeId},
+    target::Ec2Instance,
 };
 
 use crate::{
@@ -39,8 +40,9 @@ pub struct SnapshotLockInfo {
 }
 
 impl Ec2Api {
-    pub(crate) const fn new(client: Client, account: AccountId, region: Region) -> Self {
-        Self { client, account, region }
+    pub(crate) fn connect(config: &aws_config::SdkConfig, target: &Ec2Instance) -> Self {
+        let (account, region) = (target.account.clone(), target.region.clone());
+        Self { client: Client::new(config), account, region }
     }
 
     /// The instance. One call, `ec2:DescribeInstances`.
@@ -49,6 +51,19 @@ impl Ec2Api {
     /// [`Kind::NotFound`] when it is terminated or shutting down; [`Kind::Conflict`] when the credentials see it in
     /// another account than the target names.
     pub async fn instance(&self, id: &InstanceId) -> Result<Instance> {
+        let instance = self.instance_even_gone(id).await?;
+        if is_gone(&instance.state) {
+            let message = format!("it is {}", instance.state);
+            return Err(Error::new(Kind::NotFound, "ec2:DescribeInstances", message).on(id.as_str()));
+        }
+        Ok(instance)
+    }
+
+    /// The same, as long as EC2 describes it: an hour after its end it no longer does.
+    ///
+    /// # Errors
+    /// As [`instance`](Self::instance), but for an instance that is terminated or shutting down.
+    pub async fn instance_even_gone(&self, id: &InstanceId) -> Result<Instance> {
         const OPERATION: &str = "ec2:DescribeInstances";
         let found = self
             .client
@@ -64,11 +79,7 @@ impl Ec2Api {
             let message = format!("these credentials see it in another account than {}", self.account);
             return Err(refuse(Kind::Conflict, message));
         }
-        let instance = Instance::read(described);
-        if is_gone(&instance.state) {
-            return Err(refuse(Kind::NotFound, format!("it is {}", instance.state)));
-        }
-        Ok(instance)
+        Ok(Instance::read(described))
     }
 
     /// The snapshots of a record. One call a page, `ec2:DescribeSnapshots`; one page unless someone plants.

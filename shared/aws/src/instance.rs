@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{AttachmentStatus, DeviceType, Instance as Described, InstanceLifecycleType};
+use aws_sdk_ec2::types::{AttachmentStatus, DeviceType, Instance as Described, InstanceLifecycleType, InstanceMetadataEndpointState};
 use stanch_core::names::{InstanceId, VolumeId};
 
 /// What `identify` reads of an instance.
@@ -20,6 +20,8 @@ pub struct Instance {
     pub volumes: Vec<Volume>,
     /// Its root device is an instance store volume.
     pub instance_store_root: bool,
+    /// Its metadata service answers: that is where it gets credentials from.
+    pub imds: bool,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -56,6 +58,8 @@ impl Instance {
             operator: operated.map(|operator| operator.principal().unwrap_or("another service").to_owned()),
             volumes,
             instance_store_root: described.root_device_type() == Some(&DeviceType::InstanceStore),
+            imds: described.metadata_options().and_then(|options| options.http_endpoint())
+                != Some(&InstanceMetadataEndpointState::Disabled),
             tags: described.tags().iter().filter_map(tag).collect(),
         }
     }

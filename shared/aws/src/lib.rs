@@ -15,17 +15,28 @@ mod check;
 mod cloud;
 mod ec2;
 mod error;
+mod even_gone;
 mod evidence;
+pub mod grants;
 mod http;
 mod instance;
+mod member;
+mod profile;
 mod shell;
 mod slot;
 
 #[cfg(test)]
 mod tests;
 
-pub use cloud::{Aws, shared_config};
+pub use cloud::{Aws, exempt, shared_config};
 pub use ec2::{Ec2Api, SnapshotLockInfo};
+pub use error::{classify, plain};
+pub use even_gone::EvenGone;
 pub use evidence::{Captured, Discounted, Evidence};
 pub use instance::{Instance, Volume};
-pub use slot::{AwsSlot, AwsState, AwsToken, MAX_EXCLUDED, SnapshotLock, SnapshotSet};
+pub use profile::Associated;
+pub use shell::word;
+pub use slot::{
+    AwsSlot, AwsState, AwsToken, MAX_EXCLUDED, ProfileSlot, ProfileState, ProfileToken, SnapshotLock, SnapshotSet,
+    TerminationSlot, TerminationState, name_of,
+};

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// Quotes unless every character is one that no shell treats specially.
-pub(crate) fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/@+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();

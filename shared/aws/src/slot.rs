@@ -1,7 +1,9 @@
 //! The places that can be written: one variant each.
 
 mod lock;
+mod profile;
 mod snapshots;
+mod termination;
 
 use std::time::Duration;
 
@@ -10,7 +12,9 @@ use stanch_core::{Error, Kind, Mark, Recorded, Result, Seen, Slot, names::Volume
 
 pub use self::{
     lock::SnapshotLock,
+    profile::{ProfileSlot, ProfileState, ProfileToken, name_of},
     snapshots::{MAX_EXCLUDED, SnapshotSet},
+    termination::{TerminationSlot, TerminationState},
 };
 use crate::{ec2::Ec2Api, evidence::Evidence};
 
