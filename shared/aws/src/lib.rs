@@ -25,6 +25,9 @@ mod profile;
 mod shell;
 mod slot;
 
+/// What a service's clients are made of, for the other parts of the wing: see [`Aws::session`].
+pub use aws_config::SdkConfig;
+
 #[cfg(test)]
 mod tests;
 
