@@ -95,6 +95,24 @@ impl Aws {
         self.config.get_or_init(config).await
     }
 
+    /// The configuration for an account and region: the one place that clients come from.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`] when there are no credentials for that account.
+    pub async fn session(&self, _account: &AccountId, region: &Region) -> Result<SdkConfig> {
+        let own = self.config().await.to_builder();
+        Ok(own.region(aws_config::Region::new(region.to_string())).build())
+    }
+
+    /// Who we are, as the first line of a check.
+    pub(crate) async fn check_identity(&self, target: &Ec2Instance) -> Check {
+        let what = "sts:GetCallerIdentity".to_owned();
+        match self.identity().await {
+            Ok((account, arn)) => Check { what, ok: account == target.account, detail: arn },
+            Err(error) => Check { what, ok: false, detail: error.to_string() },
+        }
+    }
+
     async fn identity(&self) -> Result<(AccountId, String)> {
         const OPERATION: &str = "sts:GetCallerIdentity";
         let config = self.config().await;
@@ -145,10 +163,8 @@ impl Cloud<Ec2Instance> for Aws {
     }
 
     async fn connect(&self, target: &Ec2Instance) -> Result<Ec2Api> {
-        let config = aws_sdk_ec2::config::Builder::from(self.config().await)
-            .region(aws_config::Region::new(target.region.to_string()))
-            .build();
-        Ok(Ec2Api::new(aws_sdk_ec2::Client::from_conf(config), target.account.clone(), target.region.clone()))
+        let config = self.session(&target.account, &target.region).await?;
+        Ok(Ec2Api::connect(&config, target))
     }
 
     async fn identify(&self, api: &Ec2Api, target: &Ec2Instance) -> Result<Identity<Instance>> {
@@ -168,11 +184,7 @@ impl Cloud<Ec2Instance> for Aws {
     }
 
     async fn check(&self, api: &Ec2Api, target: &Ec2Instance, needs: &Permissions) -> Vec<Check> {
-        let who = "sts:GetCallerIdentity".to_owned();
-        let mut lines = vec![match self.identity().await {
-            Ok((account, arn)) => Check { what: who, ok: account == target.account, detail: arn },
-            Err(error) => Check { what: who, ok: false, detail: error.to_string() },
-        }];
+        let mut lines = vec![self.check_identity(target).await];
         lines.extend(check::permissions(api, &target.id, needs).await);
         lines
     }

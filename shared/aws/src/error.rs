@@ -19,7 +19,7 @@ const PENDING_LIMIT: Duration = Duration::from_mins(1);
 const MESSAGE: usize = 300;
 
 /// An SDK error as ours. `operation` is the IAM action, e.g. `ec2:CreateSnapshots`.
-pub(crate) fn classify<E>(operation: &str, resource: impl Into<String>, error: SdkError<E, HttpResponse>) -> Error
+pub fn classify<E>(operation: &str, resource: impl Into<String>, error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -69,6 +69,9 @@ fn kind(code: &str, said: &str, status: u16) -> (Kind, Option<Duration>) {
         | "SlowDown"
         | "TooManyRequestsException"
         | "PriorRequestNotComplete"
+        // Auto Scaling: another change of the group is under way, and this one was not begun.
+        | "ResourceContention"
+        | "ScalingActivityInProgress"
         | "BandwidthLimitExceeded" => (Kind::Throttled, None),
         _ if code.starts_with("Throttl") || code.starts_with("RequestThrottl") => (Kind::Throttled, None),
         "UnauthorizedOperation"
@@ -91,6 +94,12 @@ fn kind(code: &str, said: &str, status: u16) -> (Kind, Option<Duration>) {
         | "Unsupported"
         | "SnapshotLimitExceeded"
         | "ResourceLimitExceeded" => (Kind::Unsupported, None),
+        // Something still uses it, or it is somewhere else by now.
+        "DependencyViolation" | "ResourceInUse" | "InvalidGroup.InUse" | "Resource.AlreadyAssociated" => {
+            (Kind::Conflict, None)
+        }
+        // Auto Scaling and load balancers refuse with it what the state of the group does not allow.
+        "ValidationError" | "InvalidTarget" => (Kind::Unsupported, None),
         "IncorrectState" | "IncorrectInstanceState" | "IncorrectSpotRequestState" | "ConcurrentModification" => {
             (Kind::Conflict, None)
         }
