@@ -1,12 +1,17 @@
 //! The look-ups, bound to one account and region.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
 use aws_sdk_ec2::{
     Client,
     types::{Filter, LockState, LockedSnapshotsInfo},
 };
 use stanch_core::{
     Error, Kind, Mark, Result,
-    names::{AccountId, InstanceId, Region, VolumeId},
+    names::{AccountId, InstanceId, Region, SecurityGroupId, VolumeId, VpcId},
     target::Ec2Instance,
 };
 
@@ -28,6 +33,8 @@ pub struct Ec2Api {
     pub(crate) client: Client,
     pub(crate) account: AccountId,
     pub(crate) region: Region,
+    /// The quarantine groups that this order has seen, so that what the plan has read is not read again.
+    pub(crate) groups: Arc<Mutex<BTreeMap<(VpcId, String), SecurityGroupId>>>,
 }
 
 /// How a snapshot is locked.
@@ -42,7 +49,7 @@ pub struct SnapshotLockInfo {
 impl Ec2Api {
     pub(crate) fn connect(config: &aws_config::SdkConfig, target: &Ec2Instance) -> Self {
         let (account, region) = (target.account.clone(), target.region.clone());
-        Self { client: Client::new(config), account, region }
+        Self { client: Client::new(config), account, region, groups: Arc::default() }
     }
 
     /// The instance. One call, `ec2:DescribeInstances`.

@@ -69,6 +69,9 @@ fn kind(code: &str, said: &str, status: u16) -> (Kind, Option<Duration>) {
         | "SlowDown"
         | "TooManyRequestsException"
         | "PriorRequestNotComplete"
+        // Auto Scaling: another change of the group is under way, and this one was not begun.
+        | "ResourceContention"
+        | "ScalingActivityInProgress"
         | "BandwidthLimitExceeded" => (Kind::Throttled, None),
         _ if code.starts_with("Throttl") || code.starts_with("RequestThrottl") => (Kind::Throttled, None),
         "UnauthorizedOperation"
@@ -94,6 +97,12 @@ fn kind(code: &str, said: &str, status: u16) -> (Kind, Option<Duration>) {
         | "Unsupported"
         | "SnapshotLimitExceeded"
         | "ResourceLimitExceeded" => (Kind::Unsupported, None),
+        // Something still uses it, or it is somewhere else by now.
+        "DependencyViolation" | "ResourceInUse" | "InvalidGroup.InUse" | "Resource.AlreadyAssociated" => {
+            (Kind::Conflict, None)
+        }
+        // Auto Scaling and load balancers refuse with it what the state of the group does not allow.
+        "ValidationError" | "InvalidTarget" => (Kind::Unsupported, None),
         "IncorrectState" | "IncorrectInstanceState" | "IncorrectSpotRequestState" | "ConcurrentModification" => {
             (Kind::Conflict, None)
         }
