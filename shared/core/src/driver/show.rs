@@ -21,6 +21,7 @@ pub(super) fn plan<S: Slot>(report: &mut Report, plan: Plan<S>, mark: &Mark) {
     report.status = if plan.stages.is_empty() { Status::Already } else { Status::Planned };
     report.changes = plan.stages.iter().flatten().map(|change| line(change, &change.after, mark)).collect();
     report.remaining = plan.remaining;
+    report.found = plan.found;
 }
 
 /// Shows what a revert would do.
