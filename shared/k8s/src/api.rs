@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures::{
@@ -28,6 +29,9 @@ use crate::{
 
 /// Who wrote a field, as `metadata.managedFields` shows it.
 pub const FIELD_MANAGER: &str = "stanch";
+
+/// How long a look waits for others of its stage. A driver begins them all at once, but not in one go.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// The look-ups, bound to one cluster.
 #[derive(Clone)]
@@ -117,7 +121,7 @@ impl KubeApi {
                 .or_insert_with(|| {
                     let (api, object) = (self.clone(), object.clone());
                     let look = async move {
-                        tokio::task::yield_now().await;
+                        tokio::time::sleep(GATHER).await;
                         api.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
                         api.get(&object).await.map(Arc::new).map_err(Arc::new)
                     };
