@@ -1,0 +1,269 @@
+//! Pods on their way out: evicted, or deleted.
+//!
+//! An eviction is a `policy/v1` Eviction that is posted to the pod's subresource, in the form of `k8s-openapi`.
+//! `Api::evict` of the crate kube is not used: it writes `delete_options` where the server reads `deleteOptions`, so
+//! that the UID precondition and the grace period are lost.
+//!
+//! Sources: Kubernetes, "API-initiated Eviction"; pkg/registry/core/pod/storage/eviction.go for what is answered.
+
+use std::time::Duration;
+
+use http::{Request, header};
+use k8s_openapi::{
+    api::policy::v1::Eviction,
+    apimachinery::pkg::apis::meta::v1::{DeleteOptions, ObjectMeta, Preconditions},
+};
+use kube::core::Status;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stanch_core::{
+    Error, Kind, Result,
+    names::{KubeName, KubeUid, Namespace},
+};
+
+use crate::{
+    KubeApi,
+    api::{Answer, parse},
+    error::Call,
+    traffic::Present,
+};
+
+/// While a namespace is being deleted its pods are on their way out already.
+const NAMESPACE_ENDS: Duration = Duration::from_secs(5);
+/// Two budgets on one pod: somebody has to remove one.
+const TWO_BUDGETS: Duration = Duration::from_secs(5);
+
+/// A pod, by name and UID.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PodRef {
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its name.
+    pub name: KubeName,
+    /// Its UID: a `StatefulSet` makes another pod under the same name.
+    pub uid: KubeUid,
+}
+
+impl PodRef {
+    fn path(&self) -> String {
+        format!("/api/v1/namespaces/{}/pods/{}", self.namespace, self.name)
+    }
+}
+
+impl std::fmt::Display for PodRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// How a pod is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// By the eviction API, which keeps to disruption budgets.
+    Evict {
+        /// After how many seconds of refusals the pod is deleted all the same.
+        force_after: Option<u32>,
+    },
+    /// By `DELETE`.
+    Delete,
+}
+
+/// The body of an eviction. What the server must compare is in it.
+pub(crate) fn eviction(pod: &PodRef, grace: Option<u32>) -> Eviction {
+    Eviction {
+        metadata: ObjectMeta {
+            name: Some(pod.name.to_string()),
+            namespace: Some(pod.namespace.to_string()),
+            ..ObjectMeta::default()
+        },
+        delete_options: Some(options(pod, grace)),
+    }
+}
+
+fn options(pod: &PodRef, grace: Option<u32>) -> DeleteOptions {
+    DeleteOptions {
+        grace_period_seconds: grace.map(i64::from),
+        preconditions: Some(Preconditions { uid: Some(pod.uid.to_string()), resource_version: None }),
+        ..DeleteOptions::default()
+    }
+}
+
+impl KubeApi {
+    /// At most this many evictions and deletions of pods a second; `None`: no limit.
+    pub fn limit_removals(&self, per_second: Option<u32>) {
+        self.traffic().limit(per_second);
+    }
+
+    /// Removes a pod. That it is gone, or another one, is no failure: the next look tells.
+    pub(crate) async fn remove(&self, pod: &PodRef, how: How, grace: Option<u32>) -> Result<()> {
+        match how {
+            How::Delete => self.delete_pod(pod, grace).await,
+            How::Evict { force_after } => match self.evict(pod, grace).await {
+                Err(error) if error.kind() == Kind::Throttled => {
+                    let since = self.traffic().refused(pod.uid.as_str());
+                    match force_after {
+                        Some(after) if since >= Duration::from_secs(after.into()) => self.delete_pod(pod, grace).await,
+                        _ => Err(error),
+                    }
+                }
+                other => other,
+            },
+        }
+    }
+
+    async fn evict(&self, pod: &PodRef, grace: Option<u32>) -> Result<()> {
+        let object = format!("pod/{pod}");
+        let call = Call { verb: "create", resource: "pods/eviction", object: &object };
+        let body =
+            serde_json::to_vec(&eviction(pod, grace)).map_err(|_| call.error(Kind::Internal, "it is no JSON"))?;
+        let request = Request::post(format!("{}/eviction", pod.path()));
+        let _turn = self.traffic().turn().await;
+        let answer = self.exchange(call, request.header(header::CONTENT_TYPE, "application/json"), body).await?;
+        match answer {
+            Answer::Yes(_) => Ok(()),
+            Answer::No { code: 404, .. } => Ok(()),
+            Answer::No { code, wait, status } => Err(held(call, pod, code, wait, &status)),
+        }
+    }
+
+    async fn delete_pod(&self, pod: &PodRef, grace: Option<u32>) -> Result<()> {
+        let object = format!("pod/{pod}");
+        let call = Call { verb: "delete", resource: "pods", object: &object };
+        let body = serde_json::to_vec(&options(pod, grace)).map_err(|_| call.error(Kind::Internal, "it is no JSON"))?;
+        let request = Request::delete(pod.path()).header(header::CONTENT_TYPE, "application/json");
+        let _turn = self.traffic().turn().await;
+        match self.send(call, request, body).await {
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Whether a pod is there, and how far its end is. With its node, one list serves all who ask.
+    pub(crate) async fn presence(&self, pod: &PodRef, node: Option<&KubeName>) -> Result<Option<Option<String>>> {
+        if let Some(node) = node {
+            let present = self.traffic().gather(node, || self.present_on(node)).await?;
+            return Ok(present.get(pod.uid.as_str()).cloned());
+        }
+        match self.pod(&pod.namespace, &pod.name).await {
+            Ok(found) => {
+                let same = crate::facts::uid(&found).as_ref() == Some(&pod.uid);
+                Ok(same.then(|| found.get("metadata").and_then(ending)))
+            }
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn present_on(&self, node: &KubeName) -> Result<Present> {
+        let object = format!("pods of node/{node}");
+        let call = Call { verb: "list", resource: "pods", object: &object };
+        let query = format!("fieldSelector={}", crate::api::escape(&format!("spec.nodeName={node}")));
+        let items = self.pages(call, "/api/v1/pods", &query, crate::api::METADATA_LIST).await?;
+        let mut present = Present::new();
+        for item in items {
+            let meta = item.get("metadata").cloned().unwrap_or_default();
+            if let Some(uid) = meta.get("uid").and_then(Value::as_str) {
+                present.insert(uid.to_owned(), ending(&meta));
+            }
+        }
+        Ok(present)
+    }
+}
+
+/// Who waits for a pod that is asked to end wants to know for what.
+fn ending(meta: &Value) -> Option<String> {
+    meta.get("deletionTimestamp")?;
+    let finalizers: Vec<_> =
+        meta.get("finalizers").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    Some(if finalizers.is_empty() {
+        "it is terminating".to_owned()
+    } else {
+        let shown: String = finalizers.join(", ").chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(200).collect();
+        format!("it is terminating, and held by the finalizer {shown}")
+    })
+}
+
+/// What an eviction that was not done means. Of the server's text only the budget's name is taken, as a name.
+fn held(call: Call<'_>, pod: &PodRef, code: u16, wait: Option<Duration>, status: &Status) -> Error {
+    let causes = || status.details.iter().flat_map(|details| &details.causes);
+    let budget = causes().find(|cause| cause.reason == "DisruptionBudget");
+    if let (429, Some(cause)) = (code, budget) {
+        let name = cause.message.strip_prefix("The disruption budget ").and_then(|rest| rest.split(' ').next());
+        let name = name.and_then(|name| name.parse::<KubeName>().ok());
+        let named = name.map_or_else(|| "a disruption budget".to_owned(), |name| {
+            format!("the disruption budget {}/{name}", pod.namespace)
+        });
+        let asked = status.details.as_ref().map(|it| it.retry_after_seconds).filter(|&seconds| seconds > 0);
+        let wait = wait.or_else(|| asked.map(|seconds| Duration::from_secs(seconds.into())));
+        return call.error(Kind::Throttled, format!("{named} does not let it go")).retry_after(wait);
+    }
+    if code == 500 && status.message.contains("more than one PodDisruptionBudget") {
+        let message = "two disruption budgets select it, and the eviction API takes one: remove one, or order \
+                       force_after";
+        return call.error(Kind::Throttled, message).retry_after(Some(TWO_BUDGETS));
+    }
+    if code == 403 && causes().any(|cause| cause.reason == "NamespaceTerminating") {
+        let message = "its namespace is being deleted, and the pod with it";
+        return call.error(Kind::Throttled, message).retry_after(Some(NAMESPACE_ENDS));
+    }
+    call.answered(code, wait, status)
+}
+
+/// An object of a list, as far as a slot or a plan needs it.
+pub(crate) fn read<T: for<'de> Deserialize<'de>>(call: Call<'_>, item: Value) -> Result<T> {
+    parse(call, item.to_string().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const CALL: Call<'static> = Call { verb: "create", resource: "pods/eviction", object: "pod/shop/web-1" };
+
+    fn pod() -> PodRef {
+        PodRef {
+            namespace: "shop".parse().expect("a namespace"),
+            name: "web-1".parse().expect("a name"),
+            uid: "0a".parse().expect("a uid"),
+        }
+    }
+
+    #[test]
+    fn the_server_reads_the_precondition() {
+        assert_eq!(
+            serde_json::to_value(eviction(&pod(), Some(10))).expect("JSON"),
+            json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web-1", "namespace": "shop"},
+                "deleteOptions": {"gracePeriodSeconds": 10, "preconditions": {"uid": "0a"}}})
+        );
+    }
+
+    #[test]
+    fn what_blocks_is_named_and_waited_for() {
+        let answer = |code: u16, status: Value| {
+            held(CALL, &pod(), code, None, &serde_json::from_value(status).expect("a status"))
+        };
+        let budget = |message: &str, seconds: u32| {
+            json!({"code": 429, "details": {"retryAfterSeconds": seconds,
+                "causes": [{"reason": "DisruptionBudget", "message": message}]}})
+        };
+        let error = answer(429, budget("The disruption budget web needs 2 healthy pods and has 2 currently", 0));
+        assert_eq!((error.kind(), error.wait()), (Kind::Throttled, None));
+        assert!(error.message().contains("disruption budget shop/web "), "{error}");
+        let error = answer(429, budget("The disruption budget web is still being processed by the server.", 10));
+        assert_eq!(error.wait(), Some(Duration::from_secs(10)));
+        // Text of the server is not repeated.
+        let error = answer(429, budget("The disruption budget \u{1b}[2J is", 0));
+        assert!(error.message().starts_with("a disruption budget "), "{error}");
+        let two = json!({"code": 500, "message": "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."});
+        assert!(answer(500, two).message().contains("two disruption budgets"));
+        assert_eq!(answer(500, json!({"code": 500})).kind(), Kind::Unavailable);
+        let ends = json!({"code": 403, "details": {"causes": [{"reason": "NamespaceTerminating"}]}});
+        assert_eq!(answer(403, ends).kind(), Kind::Throttled);
+        assert_eq!(answer(403, json!({"code": 403})).kind(), Kind::Denied);
+        // Priority and fairness: no cause.
+        assert_eq!(answer(429, json!({"code": 429})).message(), "the API server asks for fewer calls");
+    }
+}
