@@ -54,6 +54,8 @@ pub trait Responder: Send + Sync + 'static {
     const OPTIONS: &'static [OptionDoc];
     /// How soon it may repeat on one target, whatever the incident, where repeating does harm.
     const COOL_DOWN: Option<Duration> = None;
+    /// Two runs at once in one account, project or cluster would add up to an outage: the second is told to wait.
+    const ALONE: bool = false;
     /// It takes evidence or sets marks: the guard's severity floor is not for it.
     const GENTLE: bool = false;
 

@@ -13,6 +13,8 @@ mod revert;
 mod show;
 mod work;
 
+pub(crate) use decide::busy;
+
 use std::{sync::Arc, time::Duration};
 
 use futures::future::{Either, select};
@@ -164,7 +166,8 @@ impl<R: Responder> Driver<R> {
     }
 
     async fn open(&self, found: &Found<'_, R>) -> Result<Book<R::Slot>> {
-        Book::open(&self.store, &self.clock, R::NAME, &found.identity.target.scope(), &found.identity.uid).await
+        Book::open(&self.store, &self.clock, R::NAME, &found.identity.target.scope(), &found.identity.uid, R::ALONE)
+            .await
     }
 
     /// What would be written on everything that a new record makes.
