@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-use stanch_core::{Result, names::KubeName};
+use stanch_core::{
+    Kind, Result,
+    names::{KubeName, KubeUid, Namespace},
+    target::Cluster,
+};
 
 use crate::{
     KubeApi,
     api::escape,
     error::Call,
-    removal::{PodRef, read},
+    object::{ObjectRef, Resource},
     selector::selects,
 };
 
@@ -21,7 +25,7 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 #[derive(Clone, Debug)]
 pub struct Lodger {
     /// Which one.
-    pub pod: PodRef,
+    pub pod: ObjectRef,
     /// Its controller: kind and name.
     pub owner: Option<(String, String)>,
     /// Its labels.
@@ -49,7 +53,7 @@ pub struct Budget {
 impl Budget {
     /// Whether it holds this pod.
     pub fn holds(&self, lodger: &Lodger) -> bool {
-        self.namespace == lodger.pod.namespace.as_str() && selects(self.selector.as_ref(), &lodger.labels)
+        Some(self.namespace.as_str()) == lodger.pod.namespace.as_ref().map(Namespace::as_str) && selects(self.selector.as_ref(), &lodger.labels)
     }
 }
 
@@ -63,7 +67,11 @@ impl KubeApi {
         let call = Call { verb: "list", resource: "pods", object: &object };
         let query = format!("fieldSelector={}", escape(&format!("spec.nodeName={node}")));
         let items = self.pages(call, "/api/v1/pods", &query, "application/json").await?;
-        items.into_iter().map(|item| Ok(read::<Item>(call, item)?.into_lodger())).collect()
+        let unlike = |_| call.error(Kind::Internal, "a pod is not as documented");
+        items
+            .into_iter()
+            .map(|item| Ok(serde_json::from_value::<Item>(item).map_err(unlike)?.into_lodger(self.cluster())))
+            .collect()
     }
 
     /// Every disruption budget of the cluster. Paged.
@@ -106,8 +114,9 @@ struct Item {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Meta {
-    #[serde(flatten)]
-    pod: PodRef,
+    namespace: Namespace,
+    name: KubeName,
+    uid: KubeUid,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
@@ -143,10 +152,17 @@ struct Status {
 }
 
 impl Item {
-    fn into_lodger(self) -> Lodger {
+    fn into_lodger(self, cluster: &Cluster) -> Lodger {
         let Self { metadata, spec, status } = self;
+        let Meta { namespace, name, uid, .. } = metadata;
         Lodger {
-            pod: metadata.pod,
+            pod: ObjectRef {
+                cluster: cluster.clone(),
+                resource: Resource::pods(),
+                namespace: Some(namespace),
+                name,
+                uid: Some(uid),
+            },
             owner: metadata.owner_references.into_iter().find(|it| it.controller).map(|it| (it.kind, it.name)),
             mirror: metadata.annotations.contains_key(MIRROR),
             labels: metadata.labels,

@@ -16,14 +16,11 @@ use k8s_openapi::{
 use kube::core::Status;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stanch_core::{
-    Error, Kind, Result,
-    names::{KubeName, KubeUid, Namespace},
-};
+use stanch_core::{Error, Kind, Result, names::{KubeName, Namespace}};
 
 use crate::{
-    KubeApi,
-    api::{Answer, parse},
+    KubeApi, ObjectRef,
+    api::Answer,
     error::Call,
     traffic::Present,
 };
@@ -32,29 +29,6 @@ use crate::{
 const NAMESPACE_ENDS: Duration = Duration::from_secs(5);
 /// Two budgets on one pod: somebody has to remove one.
 const TWO_BUDGETS: Duration = Duration::from_secs(5);
-
-/// A pod, by name and UID.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct PodRef {
-    /// Its namespace.
-    pub namespace: Namespace,
-    /// Its name.
-    pub name: KubeName,
-    /// Its UID: a `StatefulSet` makes another pod under the same name.
-    pub uid: KubeUid,
-}
-
-impl PodRef {
-    fn path(&self) -> String {
-        format!("/api/v1/namespaces/{}/pods/{}", self.namespace, self.name)
-    }
-}
-
-impl std::fmt::Display for PodRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
 
 /// How a pod is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,21 +44,21 @@ pub enum How {
 }
 
 /// The body of an eviction. What the server must compare is in it.
-pub(crate) fn eviction(pod: &PodRef, grace: Option<u32>) -> Eviction {
+pub(crate) fn eviction(pod: &ObjectRef, grace: Option<u32>) -> Eviction {
     Eviction {
         metadata: ObjectMeta {
             name: Some(pod.name.to_string()),
-            namespace: Some(pod.namespace.to_string()),
+            namespace: pod.namespace.as_ref().map(ToString::to_string),
             ..ObjectMeta::default()
         },
         delete_options: Some(options(pod, grace)),
     }
 }
 
-fn options(pod: &PodRef, grace: Option<u32>) -> DeleteOptions {
+fn options(pod: &ObjectRef, grace: Option<u32>) -> DeleteOptions {
     DeleteOptions {
         grace_period_seconds: grace.map(i64::from),
-        preconditions: Some(Preconditions { uid: Some(pod.uid.to_string()), resource_version: None }),
+        preconditions: Some(Preconditions { uid: pod.uid.as_ref().map(ToString::to_string), resource_version: None }),
         ..DeleteOptions::default()
     }
 }
@@ -96,12 +70,12 @@ impl KubeApi {
     }
 
     /// Removes a pod. That it is gone, or another one, is no failure: the next look tells.
-    pub(crate) async fn remove(&self, pod: &PodRef, how: How, grace: Option<u32>) -> Result<()> {
+    pub(crate) async fn remove(&self, pod: &ObjectRef, how: How, grace: Option<u32>) -> Result<()> {
         match how {
             How::Delete => self.delete_pod(pod, grace).await,
             How::Evict { force_after } => match self.evict(pod, grace).await {
                 Err(error) if error.kind() == Kind::Throttled => {
-                    let since = self.traffic().refused(pod.uid.as_str());
+                    let since = self.traffic().refused(uid_text(pod));
                     match force_after {
                         Some(after) if since >= Duration::from_secs(after.into()) => self.delete_pod(pod, grace).await,
                         _ => Err(error),
@@ -112,8 +86,8 @@ impl KubeApi {
         }
     }
 
-    async fn evict(&self, pod: &PodRef, grace: Option<u32>) -> Result<()> {
-        let object = format!("pod/{pod}");
+    async fn evict(&self, pod: &ObjectRef, grace: Option<u32>) -> Result<()> {
+        let object = pod.text();
         let call = Call { verb: "create", resource: "pods/eviction", object: &object };
         let body =
             serde_json::to_vec(&eviction(pod, grace)).map_err(|_| call.error(Kind::Internal, "it is no JSON"))?;
@@ -127,8 +101,8 @@ impl KubeApi {
         }
     }
 
-    async fn delete_pod(&self, pod: &PodRef, grace: Option<u32>) -> Result<()> {
-        let object = format!("pod/{pod}");
+    async fn delete_pod(&self, pod: &ObjectRef, grace: Option<u32>) -> Result<()> {
+        let object = pod.text();
         let call = Call { verb: "delete", resource: "pods", object: &object };
         let body = serde_json::to_vec(&options(pod, grace)).map_err(|_| call.error(Kind::Internal, "it is no JSON"))?;
         let request = Request::delete(pod.path()).header(header::CONTENT_TYPE, "application/json");
@@ -140,16 +114,13 @@ impl KubeApi {
     }
 
     /// Whether a pod is there, and how far its end is. With its node, one list serves all who ask.
-    pub(crate) async fn presence(&self, pod: &PodRef, node: Option<&KubeName>) -> Result<Option<Option<String>>> {
+    pub(crate) async fn presence(&self, pod: &ObjectRef, node: Option<&KubeName>) -> Result<Option<Option<String>>> {
         if let Some(node) = node {
             let present = self.traffic().gather(node, || self.present_on(node)).await?;
-            return Ok(present.get(pod.uid.as_str()).cloned());
+            return Ok(present.get(uid_text(pod)).cloned());
         }
-        match self.pod(&pod.namespace, &pod.name).await {
-            Ok(found) => {
-                let same = crate::facts::uid(&found).as_ref() == Some(&pod.uid);
-                Ok(same.then(|| found.get("metadata").and_then(ending)))
-            }
+        match pod.get(self).await {
+            Ok(found) => Ok(Some(found.get("metadata").and_then(ending))),
             Err(error) if error.kind() == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -171,6 +142,10 @@ impl KubeApi {
     }
 }
 
+fn uid_text(pod: &ObjectRef) -> &str {
+    pod.uid.as_ref().map_or("", |uid| uid.as_str())
+}
+
 /// Who waits for a pod that is asked to end wants to know for what.
 fn ending(meta: &Value) -> Option<String> {
     meta.get("deletionTimestamp")?;
@@ -185,14 +160,14 @@ fn ending(meta: &Value) -> Option<String> {
 }
 
 /// What an eviction that was not done means. Of the server's text only the budget's name is taken, as a name.
-fn held(call: Call<'_>, pod: &PodRef, code: u16, wait: Option<Duration>, status: &Status) -> Error {
+fn held(call: Call<'_>, pod: &ObjectRef, code: u16, wait: Option<Duration>, status: &Status) -> Error {
     let causes = || status.details.iter().flat_map(|details| &details.causes);
     let budget = causes().find(|cause| cause.reason == "DisruptionBudget");
     if let (429, Some(cause)) = (code, budget) {
         let name = cause.message.strip_prefix("The disruption budget ").and_then(|rest| rest.split(' ').next());
         let name = name.and_then(|name| name.parse::<KubeName>().ok());
         let named = name.map_or_else(|| "a disruption budget".to_owned(), |name| {
-            format!("the disruption budget {}/{name}", pod.namespace)
+            format!("the disruption budget {}/{name}", pod.namespace.as_ref().map_or("", Namespace::as_str))
         });
         let asked = status.details.as_ref().map(|it| it.retry_after_seconds).filter(|&seconds| seconds > 0);
         let wait = wait.or_else(|| asked.map(|seconds| Duration::from_secs(seconds.into())));
@@ -210,24 +185,23 @@ fn held(call: Call<'_>, pod: &PodRef, code: u16, wait: Option<Duration>, status:
     call.answered(code, wait, status)
 }
 
-/// An object of a list, as far as a slot or a plan needs it.
-pub(crate) fn read<T: for<'de> Deserialize<'de>>(call: Call<'_>, item: Value) -> Result<T> {
-    parse(call, item.to_string().as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use stanch_core::target::Cluster;
 
     use super::*;
+    use crate::Resource;
 
     const CALL: Call<'static> = Call { verb: "create", resource: "pods/eviction", object: "pod/shop/web-1" };
 
-    fn pod() -> PodRef {
-        PodRef {
-            namespace: "shop".parse().expect("a namespace"),
+    fn pod() -> ObjectRef {
+        ObjectRef {
+            cluster: Cluster::Current,
+            resource: Resource::pods(),
+            namespace: Some("shop".parse().expect("a namespace")),
             name: "web-1".parse().expect("a name"),
-            uid: "0a".parse().expect("a uid"),
+            uid: Some("0a".parse().expect("a uid")),
         }
     }
 
