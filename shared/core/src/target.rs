@@ -32,6 +32,8 @@ pub enum Target {
     Workload(Workload),
     /// A Kubernetes service account.
     ServiceAccount(ServiceAccount),
+    /// A Kubernetes namespace.
+    Namespace(KubeNamespace),
     /// A container image.
     Image(Image),
 }
@@ -158,6 +160,16 @@ pub struct ServiceAccount {
     pub name: KubeName,
 }
 
+/// A Kubernetes namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubeNamespace {
+    /// The cluster that it is in.
+    pub cluster: Cluster,
+    /// Its name.
+    pub name: Namespace,
+}
+
 /// A container image that runs in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -279,16 +291,18 @@ impl Target {
             | Self::Pod(Pod { cluster, .. })
             | Self::Workload(Workload { cluster, .. })
             | Self::ServiceAccount(ServiceAccount { cluster, .. })
+            | Self::Namespace(KubeNamespace { cluster, .. })
             | Self::Image(Image { cluster, .. }) => Scope::Cluster(cluster.clone()),
         }
     }
 
-    /// The namespace of a namespaced Kubernetes target.
+    /// The namespace of a Kubernetes target that is in one, or is one.
     pub fn namespace(&self) -> Option<&Namespace> {
         match self {
             Self::Pod(Pod { namespace, .. })
             | Self::Workload(Workload { namespace, .. })
-            | Self::ServiceAccount(ServiceAccount { namespace, .. }) => Some(namespace),
+            | Self::ServiceAccount(ServiceAccount { namespace, .. })
+            | Self::Namespace(KubeNamespace { name: namespace, .. }) => Some(namespace),
             _ => None,
         }
     }
@@ -315,6 +329,7 @@ impl fmt::Display for Target {
             Self::Pod(it) => write!(f, "pod/{}/{}", it.namespace, it.name),
             Self::Workload(it) => write!(f, "{}/{}/{}", it.workload_kind, it.namespace, it.name),
             Self::ServiceAccount(it) => write!(f, "serviceaccount/{}/{}", it.namespace, it.name),
+            Self::Namespace(it) => write!(f, "namespace/{}", it.name),
             Self::Image(it) => write!(f, "image/{}", it.image),
         }
     }
@@ -352,6 +367,12 @@ target_kinds! {
     Ec2Instance = "ec2-instance", IamPrincipal = "iam-principal", GceInstance = "gce-instance",
     GcpServiceAccount = "gcp-service-account", Node = "node", Pod = "pod", Workload = "workload",
     ServiceAccount = "service-account", Image = "image",
+}
+
+impl From<KubeNamespace> for Target {
+    fn from(target: KubeNamespace) -> Self {
+        Self::Namespace(target)
+    }
 }
 
 /// A node, or a pod that stands for the node that it runs on.

@@ -105,6 +105,7 @@ fn fields(kind: &str) -> &'static [&'static str] {
         "workload" => &["cluster", "namespace", "workload_kind", "name"],
         "service-account" => &["cluster", "namespace", "name"],
         "image" => &["cluster", "image"],
+        "namespace" => &["cluster", "name"],
         _ => &[],
     }
 }
