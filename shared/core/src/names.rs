@@ -131,6 +131,10 @@ names! {
     /// A kind of Kubernetes workload, e.g. `Deployment`, `deployments`.
     WorkloadKind = "must be 1 to 63 letters", |s| within(s, 1, 63) && s.bytes().all(|c| c.is_ascii_alphabetic());
 
+    /// The name of a Kubernetes user or group: whatever an identity provider calls it.
+    SubjectName = "must be 1 to 253 printable characters without spaces",
+        |s| within(s, 1, 253) && s.bytes().all(|c| c.is_ascii_graphic());
+
     /// A container image reference.
     ImageRef = "must be an image reference: at most 512 of letters, digits and ._-/:@",
         |s| within(s, 1, 512) && starts_alphanumeric(s)
