@@ -5,16 +5,15 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 use stanch_core::{
-    Kind, Result,
+    Result,
     names::{KubeName, KubeUid, Namespace},
-    target::Cluster,
+    target::{Cluster, Pod},
 };
 
 use crate::{
     KubeApi,
-    api::escape,
-    error::Call,
-    object::{ObjectRef, Resource},
+    ObjectRef, Resource,
+    list::List,
     selector::selects,
 };
 
@@ -63,15 +62,8 @@ impl KubeApi {
     /// # Errors
     /// [`stanch_core::Kind::Denied`] without `list pods`.
     pub async fn lodgers(&self, node: &KubeName) -> Result<Vec<Lodger>> {
-        let object = format!("pods of node/{node}");
-        let call = Call { verb: "list", resource: "pods", object: &object };
-        let query = format!("fieldSelector={}", escape(&format!("spec.nodeName={node}")));
-        let items = self.pages(call, "/api/v1/pods", &query, "application/json").await?;
-        let unlike = |_| call.error(Kind::Internal, "a pod is not as documented");
-        items
-            .into_iter()
-            .map(|item| Ok(serde_json::from_value::<Item>(item).map_err(unlike)?.into_lodger(self.cluster())))
-            .collect()
+        let list = List { fields: format!("spec.nodeName={node}"), ..List::of(Resource::pods()) };
+        self.list(&list, |item: Item| Some(item.into_lodger(self.cluster()))).await
     }
 
     /// Every disruption budget of the cluster. Paged.
@@ -79,16 +71,17 @@ impl KubeApi {
     /// # Errors
     /// [`stanch_core::Kind::Denied`] without `list poddisruptionbudgets`.
     pub async fn budgets(&self) -> Result<Vec<Budget>> {
-        let call = Call { verb: "list", resource: "poddisruptionbudgets.policy", object: "disruption budgets" };
-        let items = self.pages(call, "/apis/policy/v1/poddisruptionbudgets", "", "application/json").await?;
+        let resource = Resource::new("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget");
         let text = |item: &Value, path: &str| item.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let budget = |item: Value| Budget {
-            namespace: text(&item, "/metadata/namespace"),
-            name: text(&item, "/metadata/name"),
-            selector: item.pointer("/spec/selector").cloned(),
-            allowed: item.pointer("/status/disruptionsAllowed").and_then(Value::as_i64).unwrap_or(0),
-        };
-        Ok(items.into_iter().map(budget).collect())
+        self.list(&List::of(resource), |item: Value| {
+            Some(Budget {
+                namespace: text(&item, "/metadata/namespace"),
+                name: text(&item, "/metadata/name"),
+                selector: item.pointer("/spec/selector").cloned(),
+                allowed: item.pointer("/status/disruptionsAllowed").and_then(Value::as_i64).unwrap_or(0),
+            })
+        })
+        .await
     }
 
     /// How many nodes a selector selects.
@@ -96,9 +89,8 @@ impl KubeApi {
     /// # Errors
     /// [`stanch_core::Kind::Denied`] without `list nodes`.
     pub async fn count_nodes(&self, selector: &str) -> Result<usize> {
-        let call = Call { verb: "list", resource: "nodes", object: "the nodes of the pool" };
-        let query = format!("labelSelector={}", escape(selector));
-        Ok(self.pages(call, "/api/v1/nodes", &query, crate::api::METADATA_LIST).await?.len())
+        let list = List { labels: selector.to_owned(), metadata_only: true, ..List::of(Resource::nodes()) };
+        Ok(self.list(&list, |_: Value| Some(())).await?.len())
     }
 }
 
@@ -149,6 +141,24 @@ struct Volume {
 struct Status {
     #[serde(default)]
     phase: String,
+}
+
+impl Lodger {
+    /// Its namespace and name.
+    pub fn pod_name(&self) -> String {
+        format!("{}/{}", self.pod.namespace.as_ref().map_or("", Namespace::as_str), self.pod.name)
+    }
+
+    /// The pod as an order names it.
+    pub fn as_target(&self) -> Option<Pod> {
+        Some(Pod {
+            cluster: self.pod.cluster.clone(),
+            namespace: self.pod.namespace.clone()?,
+            name: self.pod.name.clone(),
+            uid: self.pod.uid.clone(),
+            host: None,
+        })
+    }
 }
 
 impl Item {

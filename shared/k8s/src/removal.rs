@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use http::{Request, header};
+use http::{Request, StatusCode, header};
 use k8s_openapi::{
     api::policy::v1::Eviction,
     apimachinery::pkg::apis::meta::v1::{DeleteOptions, ObjectMeta, Preconditions},
@@ -19,10 +19,11 @@ use serde_json::Value;
 use stanch_core::{Error, Kind, Result, names::{KubeName, Namespace}};
 
 use crate::{
-    KubeApi, ObjectRef,
-    api::Answer,
+    KubeApi, ObjectRef, Resource,
     error::Call,
+    list::List,
     traffic::Present,
+    wire::{self, Answer},
 };
 
 /// While a namespace is being deleted its pods are on their way out already.
@@ -91,13 +92,13 @@ impl KubeApi {
         let call = Call { verb: "create", resource: "pods/eviction", object: &object };
         let body =
             serde_json::to_vec(&eviction(pod, grace)).map_err(|_| call.error(Kind::Internal, "it is no JSON"))?;
-        let request = Request::post(format!("{}/eviction", pod.path()));
+        let request = Request::post(format!("{}/eviction", pod.path())).header(header::CONTENT_TYPE, "application/json");
         let _turn = self.traffic().turn().await;
-        let answer = self.exchange(call, request.header(header::CONTENT_TYPE, "application/json"), body).await?;
-        match answer {
-            Answer::Yes(_) => Ok(()),
-            Answer::No { code: 404, .. } => Ok(()),
-            Answer::No { code, wait, status } => Err(held(call, pod, code, wait, &status)),
+        let answer = wire::exchange(self.client(), call, request, body).await?;
+        match answer.status {
+            status if status.is_success() => Ok(()),
+            StatusCode::NOT_FOUND => Ok(()),
+            _ => Err(held(call, pod, &answer)),
         }
     }
 
@@ -107,7 +108,7 @@ impl KubeApi {
         let body = serde_json::to_vec(&options(pod, grace)).map_err(|_| call.error(Kind::Internal, "it is no JSON"))?;
         let request = Request::delete(pod.path()).header(header::CONTENT_TYPE, "application/json");
         let _turn = self.traffic().turn().await;
-        match self.send(call, request, body).await {
+        match wire::send(self.client(), call, request, body).await {
             Err(error) if error.kind() == Kind::NotFound => Ok(()),
             other => other.map(drop),
         }
@@ -119,26 +120,22 @@ impl KubeApi {
             let present = self.traffic().gather(node, || self.present_on(node)).await?;
             return Ok(present.get(uid_text(pod)).cloned());
         }
-        match pod.get(self).await {
-            Ok(found) => Ok(Some(found.get("metadata").and_then(ending))),
+        match self.shared(pod).await {
+            Ok(found) if crate::facts::uid(&found) == pod.uid => Ok(Some(found.get("metadata").and_then(ending))),
+            Ok(_) => Ok(None),
             Err(error) if error.kind() == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     async fn present_on(&self, node: &KubeName) -> Result<Present> {
-        let object = format!("pods of node/{node}");
-        let call = Call { verb: "list", resource: "pods", object: &object };
-        let query = format!("fieldSelector={}", crate::api::escape(&format!("spec.nodeName={node}")));
-        let items = self.pages(call, "/api/v1/pods", &query, crate::api::METADATA_LIST).await?;
-        let mut present = Present::new();
-        for item in items {
-            let meta = item.get("metadata").cloned().unwrap_or_default();
-            if let Some(uid) = meta.get("uid").and_then(Value::as_str) {
-                present.insert(uid.to_owned(), ending(&meta));
-            }
-        }
-        Ok(present)
+        let fields = format!("spec.nodeName={node}");
+        let list = List { fields, metadata_only: true, ..List::of(Resource::pods()) };
+        let pods = self.list(&list, |item: Value| {
+            let meta = item.get("metadata")?;
+            Some((meta.get("uid")?.as_str()?.to_owned(), ending(meta)))
+        });
+        Ok(pods.await?.into_iter().collect())
     }
 }
 
@@ -160,7 +157,10 @@ fn ending(meta: &Value) -> Option<String> {
 }
 
 /// What an eviction that was not done means. Of the server's text only the budget's name is taken, as a name.
-fn held(call: Call<'_>, pod: &ObjectRef, code: u16, wait: Option<Duration>, status: &Status) -> Error {
+fn held(call: Call<'_>, pod: &ObjectRef, answer: &Answer) -> Error {
+    let status: Status = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = answer.status.as_u16();
+    let plain = wire::refusal(call, answer);
     let causes = || status.details.iter().flat_map(|details| &details.causes);
     let budget = causes().find(|cause| cause.reason == "DisruptionBudget");
     if let (429, Some(cause)) = (code, budget) {
@@ -169,9 +169,7 @@ fn held(call: Call<'_>, pod: &ObjectRef, code: u16, wait: Option<Duration>, stat
         let named = name.map_or_else(|| "a disruption budget".to_owned(), |name| {
             format!("the disruption budget {}/{name}", pod.namespace.as_ref().map_or("", Namespace::as_str))
         });
-        let asked = status.details.as_ref().map(|it| it.retry_after_seconds).filter(|&seconds| seconds > 0);
-        let wait = wait.or_else(|| asked.map(|seconds| Duration::from_secs(seconds.into())));
-        return call.error(Kind::Throttled, format!("{named} does not let it go")).retry_after(wait);
+        return call.error(Kind::Throttled, format!("{named} does not let it go")).retry_after(plain.wait());
     }
     if code == 500 && status.message.contains("more than one PodDisruptionBudget") {
         let message = "two disruption budgets select it, and the eviction API takes one: remove one, or order \
@@ -182,7 +180,7 @@ fn held(call: Call<'_>, pod: &ObjectRef, code: u16, wait: Option<Duration>, stat
         let message = "its namespace is being deleted, and the pod with it";
         return call.error(Kind::Throttled, message).retry_after(Some(NAMESPACE_ENDS));
     }
-    call.answered(code, wait, status)
+    plain
 }
 
 #[cfg(test)]
@@ -191,7 +189,6 @@ mod tests {
     use stanch_core::target::Cluster;
 
     use super::*;
-    use crate::Resource;
 
     const CALL: Call<'static> = Call { verb: "create", resource: "pods/eviction", object: "pod/shop/web-1" };
 
@@ -217,7 +214,8 @@ mod tests {
     #[test]
     fn what_blocks_is_named_and_waited_for() {
         let answer = |code: u16, status: Value| {
-            held(CALL, &pod(), code, None, &serde_json::from_value(status).expect("a status"))
+            let status_code = StatusCode::from_u16(code).expect("a code");
+            held(CALL, &pod(), &Answer { status: status_code, headers: http::HeaderMap::new(), body: status.to_string().into() })
         };
         let budget = |message: &str, seconds: u32| {
             json!({"code": 429, "details": {"retryAfterSeconds": seconds,
