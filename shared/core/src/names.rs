@@ -68,6 +68,18 @@ names! {
     /// An EBS volume id.
     VolumeId = "must match ^vol-[0-9a-f]{8,17}$", |s| ec2_id(s, "vol-");
 
+    /// A network interface id.
+    InterfaceId = "must match ^eni-[0-9a-f]{8,17}$", |s| ec2_id(s, "eni-");
+
+    /// A security group id.
+    SecurityGroupId = "must match ^sg-[0-9a-f]{8,17}$", |s| ec2_id(s, "sg-");
+
+    /// A VPC id.
+    VpcId = "must match ^vpc-[0-9a-f]{8,17}$", |s| ec2_id(s, "vpc-");
+
+    /// The allocation id of an Elastic IP address.
+    AllocationId = "must match ^eipalloc-[0-9a-f]{8,17}$", |s| ec2_id(s, "eipalloc-");
+
     /// An IAM user or role name (IAM: "IAM and AWS STS quotas, name requirements").
     IamName = "must be 1 to 64 of letters, digits and +=,.@_-",
         |s| within(s, 1, 64) && s.bytes().all(|c| c.is_ascii_alphanumeric() || b"+=,.@_-".contains(&c));

@@ -60,6 +60,12 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
         None
     }
 
+    /// A state that only our own write passes through, when it takes more than one call: whoever finds it goes on to
+    /// what is wanted, in either direction.
+    fn halfway(&self, _present: &Self::State) -> bool {
+        false
+    }
+
     /// Whether the attacker can notice it from the inside.
     fn visible_to_attacker(&self) -> bool {
         false
@@ -68,6 +74,18 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
     /// What it interrupts.
     fn disruption(&self) -> Disruption {
         Disruption::None
+    }
+
+    /// An after that depends on when the write is made (`aws:TokenIssueTime`): what it is, if the stage begins now. It
+    /// is saved with the begin, before the first call, so that a resume writes the same and a redelivery moves nothing.
+    fn bind(&self, _to: &Self::State, _now: Timestamp) -> Option<Self::State> {
+        None
+    }
+
+    /// Writing it twice is the same as once: a write of unknown outcome is made again at once, and not looked for
+    /// during `lag` first.
+    fn repeatable(&self) -> bool {
+        false
     }
 
     /// How long the provider may not show a write that it has accepted. For that long after a write of unknown

@@ -227,7 +227,7 @@ impl<R: Responder> Driver<R> {
         let mut held = 0;
         // Until when absence proves nothing.
         let resumed = task.since == Since::Resumed;
-        let mut hidden_until = resumed.then(|| clock::after(self.clock.now(), lag));
+        let mut hidden_until = (resumed && !slot.repeatable()).then(|| clock::after(self.clock.now(), lag));
         let mut ours = resumed;
         let mut unseen = task.unseen(self.clock.now());
         let mut accepted = false;
@@ -255,7 +255,8 @@ impl<R: Responder> Driver<R> {
                 let progress = if ours { task.done } else { Progress::Found };
                 return task.outcome(progress, Some(seen), None);
             }
-            if let Some(from) = from.as_ref().filter(|from| seen.state != **from) {
+            let moved = |from: &&<R::Slot as Slot>::State| seen.state != **from && !slot.halfway(&seen.state);
+            if let Some(from) = from.as_ref().filter(moved) {
                 let error = difference::<R::Slot>(from, &seen.state);
                 let progress = if task.done == Progress::Reverted { Progress::Left } else { Progress::Failed };
                 return task.outcome(progress, None, Some(error));
@@ -307,7 +308,9 @@ impl<R: Responder> Driver<R> {
                 Err(error) => {
                     if error.kind() == Kind::Unavailable {
                         ours = true;
-                        hidden_until = Some(clock::after(self.clock.now(), lag));
+                        if !slot.repeatable() {
+                            hidden_until = Some(clock::after(self.clock.now(), lag));
+                        }
                     }
                     if let Err(error) = self.again(&mut attempt, error, deadline).await {
                         return task.outcome(Progress::Failed, None, Some(error));
