@@ -17,7 +17,7 @@ pub(crate) struct Call<'a> {
     /// `get`, `list`, `patch`, `create`: the verb that RBAC knows.
     pub(crate) verb: &'static str,
     /// The resource that RBAC knows.
-    pub(crate) resource: &'static str,
+    pub(crate) resource: &'a str,
     /// Which one.
     pub(crate) object: &'a str,
 }

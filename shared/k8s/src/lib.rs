@@ -17,17 +17,40 @@
 
 mod access;
 mod api;
-mod cloud;
 mod command;
+mod discovery;
 mod error;
 mod facts;
+mod gitops;
+mod identify;
+mod image;
+mod list;
+mod object;
+mod own;
 mod patch;
+mod pods;
+mod selector;
 mod slot;
+mod target;
 #[cfg(test)]
 mod tests;
+mod wire;
+mod workload;
 
 pub use access::Kube;
 pub use api::{FIELD_MANAGER, KubeApi, PodOnNode};
 pub use command::{Machine, next_order};
-pub use facts::{EXEMPT_NAMESPACE, EXEMPT_NODE, NodeFacts, Taint};
-pub use slot::{KubeSlot, KubeState, KubeToken, MARKS, NodeRef};
+pub use facts::{EXEMPT_NAMESPACE, EXEMPT_NODE, NodeFacts, Taint as NodeTaint};
+pub use gitops::managed_by;
+pub use identify::{AccountFacts, KubeTarget, NamespaceFacts, PodsFacts, Spared};
+pub use image::ImageName;
+pub use list::List;
+pub use object::{ObjectRef, Resource};
+pub use pods::{Container, Owner, PodFacts, Role, owner_of};
+pub use selector::Selector;
+pub use slot::{
+    Annotation, Compare, Fields, KubeSlot, KubeState, KubeToken, Label, MARKS, Marks, Object, Propagation, Taint,
+    Unschedulable, manifest_of, marks,
+};
+pub use target::{AccountOf, Locate, NamespaceOf, PodsOf, WorkloadOf};
+pub use workload::{WorkloadFacts, selector_of};
