@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use stanch_core::{Error, Result, target::Pod};
-use stanch_k8s::{ISOLATE, Lodger};
+use stanch_k8s::Lodger;
 
-use crate::{Options, is_accused};
+use crate::Options;
 
 /// What a person puts on a pod that must stay (Google, "Mitigating security incidents"; `kubectl drain
 /// --pod-selector='!quarantine'`), and what our own isolation puts there.
-const QUARANTINED: [&str; 2] = ["quarantine", ISOLATE];
+const QUARANTINED: [&str; 2] = ["quarantine", "stanch.dev/isolate"];
 /// How many pods one line names.
 const SHOWN: usize = 12;
 
@@ -43,15 +43,15 @@ pub(crate) struct Sorted {
 pub(crate) fn sort(lodgers: Vec<Lodger>, accused: Option<&Pod>) -> Sorted {
     let mut sorted = Sorted { leaving: Vec::new(), staying: BTreeMap::new() };
     for lodger in lodgers {
-        let stay = if QUARANTINED.iter().any(|label| lodger.labels.contains_key(*label)) {
+        let stay = if QUARANTINED.iter().any(|label| lodger.pod.labels.contains_key(*label)) {
             Some(Stay::Quarantined)
-        } else if is_accused(&lodger, accused) {
+        } else if lodger.is(accused) {
             Some(Stay::Accused)
-        } else if lodger.is_ourselves() {
+        } else if lodger.ours {
             Some(Stay::Ours)
-        } else if lodger.mirror {
+        } else if lodger.is_mirror() {
             Some(Stay::Mirror)
-        } else if lodger.owner.as_ref().is_some_and(|(kind, _)| kind == "DaemonSet") {
+        } else if lodger.pod.owner.as_ref().is_some_and(|owner| owner.kind == "DaemonSet") {
             Some(Stay::DaemonSet)
         } else {
             None
@@ -67,9 +67,9 @@ pub(crate) fn sort(lodgers: Vec<Lodger>, accused: Option<&Pod>) -> Sorted {
 /// Everything that stops the drain, at once: a person answers all of it with one further order. What has ended harms
 /// nobody by going.
 pub(crate) fn refuse(leaving: &[Lodger], options: Options) -> Result<()> {
-    let running = || leaving.iter().filter(|lodger| !lodger.over);
+    let running = || leaving.iter().filter(|lodger| !lodger.pod.has_ended());
     let data: Vec<_> = running().filter(|lodger| lodger.empty_dir && !options.allow_emptydir).cloned().collect();
-    let bare: Vec<_> = running().filter(|lodger| lodger.owner.is_none() && !options.allow_unmanaged).cloned().collect();
+    let bare: Vec<_> = running().filter(|lodger| lodger.pod.owner.is_none() && !options.allow_unmanaged).cloned().collect();
     let mut why = Vec::new();
     if !data.is_empty() {
         why.push(format!("emptyDir data would be lost ({}): allow_emptydir", names(&data)));
@@ -81,7 +81,7 @@ pub(crate) fn refuse(leaving: &[Lodger], options: Options) -> Result<()> {
 }
 
 pub(crate) fn names(lodgers: &[Lodger]) -> String {
-    let mut names: Vec<_> = lodgers.iter().take(SHOWN).map(Lodger::pod_name).collect();
+    let mut names: Vec<_> = lodgers.iter().take(SHOWN).map(Lodger::name).collect();
     if let Some(more) = lodgers.len().checked_sub(SHOWN).filter(|&more| more > 0) {
         names.push(format!("and {more} more"));
     }

@@ -28,7 +28,7 @@ mod findings;
 use serde::Deserialize;
 use stanch_core::{
     Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Target, Trigger,
-    target::{NodeOrPod, Pod},
+    target::NodeOrPod,
 };
 use stanch_k8s::{
     Budget, How, Kube, KubeApi, KubeSlot, KubeState, Lodger, MARKS, Machine, Marks, Removal, cordon, next_order,
@@ -133,7 +133,7 @@ impl Responder for K8sDrainNode {
         let evictions = sorted.leaving.iter().map(|lodger| eviction(lodger, scene));
 
         let mut plan = Plan::empty().then(cordoning).then(evictions).leaving(remaining(scene, &sorted, &budgets));
-        if let Some((label, pool)) = facts.pool_label() {
+        if let Some((label, pool)) = facts.pool() {
             let size = api.count_nodes(&format!("{label}={pool}")).await?;
             plan = plan.of(format!("nodes/{label}={pool}"), size);
         }
@@ -143,14 +143,14 @@ impl Responder for K8sDrainNode {
 
 fn eviction(lodger: &Lodger, scene: &Scene<'_, K8sDrainNode>) -> Change<KubeSlot> {
     let Scene { facts, options, .. } = scene;
-    let successor = match &lodger.owner {
-        _ if lodger.over => "it has ended".to_owned(),
-        Some((kind, name)) => format!("{kind} {name} makes another one"),
+    let successor = match &lodger.pod.owner {
+        _ if lodger.pod.has_ended() => "it has ended".to_owned(),
+        Some(owner) => format!("{} {} makes another one", owner.kind, owner.name),
         None => "nobody makes it again".to_owned(),
     };
     Change {
         slot: Removal {
-            pod: lodger.pod.clone(),
+            pod: lodger.pod.object_ref(),
             node: Some(facts.name.clone()),
             successor,
             how: How::Evict { force_after: options.force_after },
@@ -174,10 +174,10 @@ fn remaining(scene: &Scene<'_, K8sDrainNode>, sorted: &findings::Sorted, budgets
     for lodger in &sorted.leaving {
         let held: Vec<_> = budgets.iter().filter(|budget| budget.holds(lodger)).collect();
         let names: Vec<_> = held.iter().map(|budget| format!("{}/{}", budget.namespace, budget.name)).collect();
-        let (pod, names) = (lodger.pod_name(), names.join(" and "));
+        let (pod, names) = (lodger.name(), names.join(" and "));
         let force = if options.force_after.is_some() { "" } else { "; force_after deletes it all the same" };
         match held.as_slice() {
-            _ if lodger.over => {}
+            _ if lodger.pod.has_ended() => {}
             [_, _, ..] => left.push(Remaining::new(format!(
                 "{pod} is selected by the disruption budgets {names}, and the eviction API takes one: remove one{force}"
             ))),
@@ -189,9 +189,9 @@ fn remaining(scene: &Scene<'_, K8sDrainNode>, sorted: &findings::Sorted, budgets
     }
     for (why, pods) in &sorted.staying {
         let text = format!("{} stay on the node, {}: {}", pods.len(), why.words(), names(pods));
-        left.push(match (why, pods.first().and_then(Lodger::as_target)) {
-            (Stay::Quarantined | Stay::Accused, Some(pod)) => {
-                Remaining::new(text).next(order("k8s-redeploy-pod", pod.into()))
+        left.push(match (why, pods.first()) {
+            (Stay::Quarantined | Stay::Accused, Some(lodger)) => {
+                Remaining::new(text).next(order("k8s-redeploy-pod", lodger.pod.target().into()))
             }
             _ => Remaining::new(text),
         });
@@ -214,9 +214,4 @@ fn remaining(scene: &Scene<'_, K8sDrainNode>, sorted: &findings::Sorted, budgets
         None => {}
     }
     left
-}
-
-/// The pod that was accused, as a list has it.
-fn is_accused(lodger: &Lodger, accused: Option<&Pod>) -> bool {
-    accused.is_some_and(|accused| accused.uid.is_some() && accused.uid == lodger.pod.uid)
 }

@@ -133,6 +133,11 @@ names! {
     /// A Kubernetes object name: RFC 1123 subdomain (Kubernetes: "Object Names and IDs").
     KubeName = "must be an RFC 1123 subdomain: lower-case letters, digits, - and ., at most 253", rfc1123_subdomain;
 
+    /// The name of a role or a binding: any path segment (Kubernetes: "Object Names and IDs, Path Segment Names"),
+    /// `system:node` among them. It is escaped where it becomes part of a URL.
+    PathName = "must be 1 to 1024 characters without control characters, / and %, and not . or ..",
+        |s| within(s, 1, 1024) && s != "." && s != ".." && !s.chars().any(|c| c.is_control() || c == '/' || c == '%');
+
     /// A Kubernetes namespace: RFC 1123 label.
     Namespace = "must be an RFC 1123 label: lower-case letters, digits and -, at most 63", rfc1123_label;
 

@@ -13,7 +13,7 @@ const KEEP_NODE: [&str; 2] = ["cluster-autoscaler.kubernetes.io/scale-down-disab
 
 /// Cordon, quarantine taint, our marks, and the annotations that keep autoscalers from removing the node.
 pub fn cordon(facts: &NodeFacts, mark: &Mark) -> Vec<Change<KubeSlot>> {
-    let node = || facts.node_ref();
+    let node = || facts.object_ref();
     let (key, effect) = QUARANTINE;
     let taint = facts.taint(key, effect);
     let mut present = facts.annotations.clone();

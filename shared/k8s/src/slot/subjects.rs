@@ -1,5 +1,7 @@
 //! One identity among the subjects of a role binding.
 
+use std::sync::Arc;
+
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,12 +11,9 @@ use stanch_core::{
     target::Cluster,
 };
 
-use super::{
-    KubeState, KubeToken, Look, Place,
-    node::{damaged, uid_of},
-};
+use super::{KubeState, KubeToken, Look, Place};
 use crate::{
-    KubeApi, ObjectRef,
+    BindingRef, KubeApi,
     command::{kubectl, quote},
     error::BY_ESCALATION,
     patch::{Patch, same, test},
@@ -88,7 +87,7 @@ impl Who {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subjects {
     /// The `RoleBinding` or `ClusterRoleBinding`.
-    pub binding: ObjectRef,
+    pub binding: BindingRef,
     /// The kind and name of the role that it gives.
     pub role: (String, String),
     /// Whose.
@@ -119,7 +118,7 @@ impl Place for Subjects {
     fn look<'a>(&'a self, api: &'a KubeApi, _: &'a Mark) -> BoxFuture<'a, Result<Look>> {
         async {
             let seen = self.binding.get(api).await?;
-            Ok(Look::new(self.state_in(&seen), Some(seen)))
+            Ok(Look::new(self.state_in(&seen), Some(Arc::new(seen))))
         }
         .boxed()
     }
@@ -132,10 +131,11 @@ impl Place for Subjects {
         api: &'a KubeApi,
     ) -> BoxFuture<'a, Result<()>> {
         async move {
-            let to = to.0.as_array().ok_or_else(|| damaged(&self.binding))?;
+            let damaged = || self.binding.error("patch", Kind::Internal, "the record holds a state of another kind");
+            let to = to.0.as_array().ok_or_else(damaged)?;
             let seen = seen.as_ref().and_then(|binding| binding.get("subjects"));
-            let patch = patch(uid_of(&self.binding)?, seen, &self.who, to);
-            api.patch(&self.binding, &patch).await.map_err(|error| {
+            let patch = patch(self.binding.uid.as_str(), seen, &self.who, to);
+            self.binding.patch(api, &patch).await.map_err(|error| {
                 if error.message() != BY_ESCALATION {
                     return error;
                 }
