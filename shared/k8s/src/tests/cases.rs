@@ -343,7 +343,7 @@ async fn the_kubeconfig_decides(bed: &Bed) {
 
     let cluster: Cluster = "eks:123456789012/eu-central-1/prod".parse().expect("a cluster");
     let kube = Kube::with_kubeconfig(&path, Some(cluster.clone()));
-    assert_eq!(kube.home().await.expect("a home").to_string(), cluster.to_string());
+    assert_eq!(kube.own_cluster(), cluster);
     let node = Node { cluster, ..bed.node(&json!({})) };
     let (api, found) = facts(&kube, &target(&node)).await;
     let slot: KubeSlot = Unschedulable { node: found.object_ref() }.into();

@@ -9,11 +9,13 @@ pub(crate) struct Failure {
     pub(crate) reason: &'static str,
     pub(crate) message: String,
     pub(crate) details: Option<Value>,
+    /// The continue token of a list that expired.
+    pub(crate) next: Option<String>,
 }
 
 impl Failure {
     fn new(code: u16, reason: &'static str, message: String, details: Option<Value>) -> Self {
-        Self { code, reason, message, details }
+        Self { code, reason, message, details, next: None }
     }
 
     pub(crate) fn not_found(resource: &str, name: &str) -> Self {
@@ -104,11 +106,17 @@ impl Failure {
         Self::new(415, "UnsupportedMediaType", message, Some(json!({})))
     }
 
-    pub(crate) fn expired() -> Self {
+    pub(crate) fn exists(resource: &str, name: &str) -> Self {
+        let details = json!({"name": name, "kind": resource});
+        Self::new(409, "AlreadyExists", format!("{resource} \"{name}\" already exists"), Some(details))
+    }
+
+    /// A list that cannot be continued as it was; `next` continues it as it is now.
+    pub(crate) fn expired(next: &str) -> Self {
         let message = "The provided continue parameter is too old to display a consistent list result. You can start \
                        a new list without the continue parameter."
             .into();
-        Self::new(410, "Expired", message, None)
+        Self { next: Some(next.into()), ..Self::new(410, "Expired", message, None) }
     }
 
     pub(crate) fn body(&self) -> Value {
@@ -116,6 +124,9 @@ impl Failure {
             "message": self.message, "reason": self.reason, "code": self.code});
         if let (Some(fields), Some(details)) = (out.as_object_mut(), &self.details) {
             fields.insert("details".into(), details.clone());
+        }
+        if let (Some(next), Some(meta)) = (&self.next, out.get_mut("metadata").and_then(Value::as_object_mut)) {
+            meta.insert("continue".into(), next.clone().into());
         }
         out
     }
