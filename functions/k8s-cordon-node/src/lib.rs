@@ -23,10 +23,7 @@ use stanch_core::{
     Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
     target::NodeOrPod,
 };
-use stanch_k8s::{
-    Annotation, Kube, KubeApi, KubeSlot, KubeState, Label, MARKS, Machine, Marks, NodeFacts, Taint, Unschedulable, marks,
-    next_order,
-};
+use stanch_k8s::{Kube, KubeApi, KubeSlot, KubeState, Label, Machine, NodeFacts, cordon, next_order};
 
 /// Cordons and taints the node that an alert names.
 #[derive(Debug)]
@@ -39,12 +36,6 @@ pub struct Options {
     /// Take the node out of external load balancers too.
     pub exclude_from_load_balancers: bool,
 }
-
-const TAINT: (&str, &str) = ("stanch.dev/quarantine", "NoSchedule");
-
-/// Cluster Autoscaler FAQ: "How can I prevent Cluster Autoscaler from scaling down a particular node?"; Karpenter:
-/// "Disruption, Node-Level Controls".
-const KEEP_NODE: [&str; 2] = ["cluster-autoscaler.kubernetes.io/scale-down-disabled", "karpenter.sh/do-not-disrupt"];
 
 /// Kubernetes: "Well-Known Labels, Annotations and Taints". Its presence counts, whatever its value.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
@@ -90,41 +81,13 @@ impl Responder for K8sCordonNode {
 
 fn changes(scene: &Scene<'_, K8sCordonNode>) -> Vec<Change<KubeSlot>> {
     let Scene { facts, options, mark, .. } = scene;
-    let node = || facts.object_ref();
-    let (key, effect) = TAINT;
-    let taint = facts.taint(key, effect).map(str::to_owned);
-    let mut present = facts.annotations.clone();
-    present.retain(|key, _| MARKS.contains(&key.as_str()));
-
-    let mut changes = vec![
-        Change {
-            slot: Unschedulable { node: node() }.into(),
-            before: KubeState::flag(facts.unschedulable),
-            after: KubeState::flag(true),
-        },
-        Change {
-            slot: Taint { node: node(), key: key.to_owned(), effect: effect.to_owned() }.into(),
-            // Whatever its value, it keeps pods away.
-            after: KubeState::text(Some(taint.as_deref().unwrap_or_default())),
-            before: KubeState::text(taint.as_deref()),
-        },
-        Change {
-            slot: Marks { object: node() }.into(),
-            before: KubeState::entries(present),
-            after: KubeState::entries(marks(mark)),
-        },
-    ];
-    changes.extend(KEEP_NODE.map(|key| Change {
-        slot: Annotation { object: node(), key: key.to_owned() }.into(),
-        before: KubeState::text(facts.annotations.get(key).map(String::as_str)),
-        after: KubeState::text(Some("true")),
-    }));
+    let mut changes = cordon(facts, mark);
     if options.exclude_from_load_balancers {
-        let label = facts.labels.get(EXCLUDE).cloned();
+        let label = facts.labels.get(EXCLUDE).map(String::as_str);
         changes.push(Change {
-            slot: Label { object: node(), key: EXCLUDE.to_owned() }.into(),
-            after: KubeState::text(Some(label.as_deref().unwrap_or("true"))),
-            before: KubeState::text(label.as_deref()),
+            slot: Label { object: facts.object_ref(), key: EXCLUDE.to_owned() }.into(),
+            before: KubeState::text(label),
+            after: KubeState::text(Some(label.unwrap_or("true"))),
         });
     }
     changes

@@ -48,6 +48,24 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
         None
     }
 
+    /// Several records use it together (a quarantine group, a deny rule): what the last one that leaves puts there.
+    /// Such a slot is counted in the ledger even where it needs no change, and none but the last undoes it.
+    fn shared(&self) -> Option<Self::State> {
+        None
+    }
+
+    /// The token of a write that has no precondition to take from a look. Right after planning, which has just
+    /// looked, such a write goes ahead without looking once more; it is verified all the same.
+    fn blind(&self) -> Option<Self::Token> {
+        None
+    }
+
+    /// A state that only our own write passes through, when it takes more than one call: whoever finds it goes on to
+    /// what is wanted, in either direction.
+    fn halfway(&self, _present: &Self::State) -> bool {
+        false
+    }
+
     /// Whether the attacker can notice it from the inside.
     fn visible_to_attacker(&self) -> bool {
         false
@@ -58,9 +76,28 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
         Disruption::None
     }
 
+    /// An after that depends on when the write is made (`aws:TokenIssueTime`): what it is, if the stage begins now. It
+    /// is saved with the begin, before the first call, so that a resume writes the same and a redelivery moves nothing.
+    fn bind(&self, _to: &Self::State, _now: Timestamp) -> Option<Self::State> {
+        None
+    }
+
+    /// Writing it twice is the same as once: a write of unknown outcome is made again at once, and not looked for
+    /// during `lag` first.
+    fn repeatable(&self) -> bool {
+        false
+    }
+
     /// How long the provider may not show a write that it has accepted. For that long after a write of unknown
     /// outcome, absence proves nothing and the driver asks again.
     fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How long the write may be held back ([`crate::Kind::Throttled`]), and its effect be awaited, without that being
+    /// a failure: a budget that must let a pod go, a pod that takes its time to end. The usual number of tries does
+    /// not count meanwhile. Looks follow each other closely then: a slot with patience shares them.
+    fn patience(&self) -> Duration {
         Duration::ZERO
     }
 }

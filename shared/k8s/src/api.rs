@@ -24,6 +24,7 @@ use crate::{
     own::Own,
     patch::Patch,
     slot::Propagation,
+    traffic::Traffic,
     wire::{self, META, get, get_as, parse},
 };
 
@@ -41,6 +42,7 @@ pub struct KubeApi {
     own: Option<Arc<Own>>,
     /// Looks that were asked for and not sent yet, by path.
     waiting: Arc<Mutex<BTreeMap<String, Waiting>>>,
+    traffic: Arc<Traffic>,
 }
 
 type Waiting = Shared<BoxFuture<'static, Result<Arc<Value>, Arc<Error>>>>;
@@ -64,7 +66,7 @@ pub struct PodOnNode {
 
 impl KubeApi {
     pub(crate) fn new(client: Client, cluster: Cluster, own: Option<Arc<Own>>) -> Self {
-        Self { client, cluster, own, waiting: Arc::default() }
+        Self { client, cluster, own, waiting: Arc::default(), traffic: Arc::new(Traffic::new()) }
     }
 
     /// Ourselves, where we run in this cluster.
@@ -75,6 +77,10 @@ impl KubeApi {
     /// The cluster that it is bound to.
     pub const fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     pub(crate) const fn client(&self) -> &Client {

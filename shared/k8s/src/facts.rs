@@ -103,12 +103,11 @@ impl NodeFacts {
         self.taints.iter().find(|it| it.key == key && it.effect == effect).map(|it| it.value.as_str())
     }
 
-    /// The node pool, node group or `NodePool` that it belongs to.
-    pub fn pool(&self) -> Option<&str> {
+    /// The label of the node pool, node group or `NodePool` that it belongs to.
+    pub fn pool(&self) -> Option<(&'static str, &str)> {
         ["eks.amazonaws.com/nodegroup", "cloud.google.com/gke-nodepool", "karpenter.sh/nodepool"]
-            .iter()
-            .find_map(|label| self.labels.get(*label))
-            .map(String::as_str)
+            .into_iter()
+            .find_map(|label| Some((label, self.labels.get(label)?.as_str())))
     }
 
     /// What it is, when no machine of its own stands behind it: there the node is one pod, or a whole foreign

@@ -17,7 +17,9 @@
 
 mod access;
 mod api;
+mod bindings;
 mod command;
+mod cordon;
 mod discovery;
 mod error;
 mod facts;
@@ -25,32 +27,43 @@ mod gitops;
 mod identify;
 mod image;
 mod list;
+mod lodgers;
 mod object;
 mod own;
 mod patch;
 mod pods;
+mod removal;
 mod selector;
 mod slot;
 mod target;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod wire;
 mod workload;
 
 pub use access::Kube;
 pub use api::{FIELD_MANAGER, KubeApi, PodOnNode};
+pub use bindings::{Binding, BindingRef};
 pub use command::{Machine, next_order};
+pub use cordon::{QUARANTINE, cordon};
 pub use facts::{EXEMPT_NAMESPACE, EXEMPT_NODE, NodeFacts, Taint as NodeTaint};
 pub use gitops::managed_by;
-pub use identify::{AccountFacts, KubeTarget, NamespaceFacts, PodsFacts, Spared};
+pub use identify::{
+    AccountFacts, AccountNamed, GranteeFacts, KubeTarget, NamespaceFacts, PodFound, PodsFacts, Spared, WorkloadNamed,
+};
 pub use image::ImageName;
 pub use list::List;
+pub use lodgers::{Budget, Lodger};
 pub use object::{ObjectRef, Resource};
 pub use pods::{Container, Owner, PodFacts, Role, owner_of};
+pub use removal::How;
 pub use selector::Selector;
 pub use slot::{
-    Annotation, Compare, Fields, KubeSlot, KubeState, KubeToken, Label, MARKS, Marks, Object, Propagation, Taint,
-    Unschedulable, manifest_of, marks,
+    Annotation, Compare, Fields, KubeSlot, KubeState, KubeToken, Label, MARKS, Marks, Object, Propagation,
+    Removal, Subjects, Taint, Unschedulable, Who, manifest_of, marks,
 };
-pub use target::{AccountOf, Locate, NamespaceOf, PodsOf, WorkloadOf};
+pub use target::{
+    AccountByName, AccountOf, Grantee, Locate, NamespaceOf, PodOrGone, PodsOf, WorkloadByName, WorkloadOf,
+};
 pub use workload::{WorkloadFacts, selector_of};

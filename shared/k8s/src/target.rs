@@ -2,7 +2,7 @@
 
 use stanch_core::{
     Target, TargetKind,
-    target::{Image, KubeNamespace, Node, Pod, ServiceAccount, Workload},
+    target::{Image, KubeNamespace, KubeSubject, Node, Pod, ServiceAccount, Workload},
 };
 
 macro_rules! any_of {
@@ -65,6 +65,37 @@ any_of! {
     /// A service account, or a pod that stands for the one that it runs as.
     AccountOf {
         ServiceAccount(ServiceAccount) = "service-account",
+        Pod(Pod) = "pod",
+    }
+}
+
+any_of! {
+    /// Whom a role binding can give rights to; a pod stands for the account that it runs as.
+    Grantee {
+        ServiceAccount(ServiceAccount) = "service-account",
+        Pod(Pod) = "pod",
+        KubeSubject(KubeSubject) = "kube-subject",
+    }
+}
+
+any_of! {
+    /// A service account, known by its name alone: it is deleted and made again, and its record has to be found
+    /// between the two.
+    AccountByName {
+        ServiceAccount(ServiceAccount) = "service-account",
+    }
+}
+
+any_of! {
+    /// A workload, known by its name alone: its record has to be found when it is deleted.
+    WorkloadByName {
+        Workload(Workload) = "workload",
+    }
+}
+
+any_of! {
+    /// A pod that may be gone: with its UID, its record is found all the same.
+    PodOrGone {
         Pod(Pod) = "pod",
     }
 }

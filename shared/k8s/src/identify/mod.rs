@@ -1,6 +1,8 @@
 //! Which resource a target really is, what is known of it, and whether it asks for being left alone.
 
+mod by_name;
 mod check;
+mod grantee;
 mod namespace;
 mod node;
 mod pods;
@@ -17,6 +19,8 @@ use crate::{
     facts::{EXEMPT_NAMESPACE, strings},
 };
 
+pub use by_name::{AccountNamed, PodFound, WorkloadNamed};
+pub use grantee::GranteeFacts;
 pub use namespace::{AccountFacts, NamespaceFacts};
 pub use pods::{PodsFacts, Spared};
 

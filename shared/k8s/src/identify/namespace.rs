@@ -99,7 +99,7 @@ pub(super) async fn find(api: &KubeApi, target: &ServiceAccount) -> Result<(Acco
     Ok((AccountFacts { object, value, pod: None }, exempt))
 }
 
-fn account_ref(cluster: &Cluster, namespace: &Namespace, target: &ServiceAccount) -> ObjectRef {
+pub(super) fn account_ref(cluster: &Cluster, namespace: &Namespace, target: &ServiceAccount) -> ObjectRef {
     ObjectRef {
         cluster: cluster.clone(),
         resource: Resource::service_accounts(),

@@ -54,7 +54,7 @@ pub(super) async fn find_pod(api: &KubeApi, target: &Pod) -> Result<Value> {
     Ok(pod)
 }
 
-fn pod_ref(target: &Pod) -> ObjectRef {
+pub(super) fn pod_ref(target: &Pod) -> ObjectRef {
     ObjectRef {
         cluster: target.cluster.clone(),
         resource: Resource::pods(),

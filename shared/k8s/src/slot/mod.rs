@@ -6,6 +6,8 @@ mod fields;
 mod meta;
 mod node;
 mod object;
+mod removal;
+mod subjects;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -19,6 +21,8 @@ use crate::KubeApi;
 pub use fields::Fields;
 pub use meta::{Annotation, Label, MARKS, Marks, marks};
 pub use node::{Taint, Unschedulable};
+pub use removal::Removal;
+pub use subjects::{Subjects, Who};
 pub use object::{Compare, Object, Propagation, manifest_of};
 
 /// What a place holds, as JSON: `null` where there is nothing.
@@ -114,6 +118,11 @@ pub(crate) trait Place: Sync {
         Disruption::None
     }
 
+    /// How long it is waited until the write is let through and shows.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// How long the server may hide a write: not at all, reads are consistent.
     fn lag(&self) -> Duration {
         Duration::ZERO
@@ -158,6 +167,10 @@ places! {
     Fields,
     /// Whether an object is there.
     Object,
+    /// Whether a pod is there.
+    Removal,
+    /// One identity among the subjects of a role binding.
+    Subjects,
 }
 
 impl KubeSlot {
@@ -203,5 +216,9 @@ impl Slot for KubeSlot {
 
     fn lag(&self) -> Duration {
         self.place().lag()
+    }
+
+    fn patience(&self) -> Duration {
+        self.place().patience()
     }
 }
