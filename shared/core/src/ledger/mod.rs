@@ -1,6 +1,7 @@
 //! The ledger: what was planned, what was done, and enough of both to resume after a crash and to undo.
 
 pub(crate) mod book;
+mod parts;
 pub(crate) mod record;
 mod sibling;
 mod store;

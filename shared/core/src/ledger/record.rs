@@ -203,17 +203,9 @@ impl<S: Slot> Record<S> {
     }
 
     pub(crate) fn write(&self) -> Result<String> {
-        let body = serde_json::to_string(self).map_err(|error| {
+        serde_json::to_string(self).map_err(|error| {
             Error::new(crate::Kind::Internal, "ledger:write", "a record does not serialize").because(error)
-        })?;
-        if body.len() > LARGEST {
-            return Err(Error::new(
-                crate::Kind::Unsupported,
-                "ledger:write",
-                format!("the plan needs {} bytes and a record holds {LARGEST}; name fewer objects", body.len()),
-            ));
-        }
-        Ok(body)
+        })
     }
 
     pub(crate) fn read(body: &str) -> Result<Self> {
@@ -222,10 +214,6 @@ impl<S: Slot> Record<S> {
         })
     }
 }
-
-/// A DynamoDB item holds 400 KB (Amazon DynamoDB: "Service, account, and table quotas"); the key and the other
-/// attributes need a little of it.
-const LARGEST: usize = 380 * 1024;
 
 /// The id of a record: stable, so that a claim that is tried again makes the same marks, and not to be guessed from
 /// the target alone.

@@ -329,6 +329,7 @@ pub struct Behind<const ALONE: bool>;
 pub struct Group {
     size: usize,
     objects: usize,
+    large: usize,
 }
 
 impl<const ALONE: bool> Responder for Behind<ALONE> {
@@ -350,6 +351,7 @@ impl<const ALONE: bool> Responder for Behind<ALONE> {
         let plan = Plan::empty()
             .then([change(Dial::Wall, 1)])
             .then([change(Dial::Turn(scene.target.name.to_string()), 0)])
+            .then((0..scene.options.large).map(|it| change(Dial::Turn(format!("{}{it}", "x".repeat(1000))), 1)))
             .over(scene.options.objects);
         Ok(if scene.options.size > 0 { plan.of("pool/web", scene.options.size) } else { plan })
     }
