@@ -28,6 +28,7 @@ mod identify;
 mod image;
 mod list;
 mod lodgers;
+mod makers;
 mod object;
 mod own;
 mod patch;
@@ -39,6 +40,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod users;
 mod wire;
 mod workload;
 
@@ -55,15 +57,17 @@ pub use identify::{
 pub use image::ImageName;
 pub use list::List;
 pub use lodgers::{Budget, Lodger};
+pub use makers::Maker;
 pub use object::{ObjectRef, Resource};
 pub use pods::{Container, Owner, PodFacts, Role, owner_of};
 pub use removal::How;
 pub use selector::Selector;
 pub use slot::{
     Annotation, Compare, Fields, KubeSlot, KubeState, KubeToken, Label, MARKS, Marks, Object, Propagation,
-    Removal, Subjects, Taint, Unschedulable, Who, manifest_of, marks,
+    Removal, Renewal, Restart, Retain, Subjects, Taint, Unschedulable, Who, manifest_of, marks,
 };
 pub use target::{
     AccountByName, AccountOf, Grantee, Locate, NamespaceOf, PodOrGone, PodsOf, WorkloadByName, WorkloadOf,
 };
+pub use users::RunsAs;
 pub use workload::{WorkloadFacts, selector_of};

@@ -2,11 +2,14 @@
 //!
 //! A place is a struct in a file of its own that implements [`Place`], and one line in [`places!`].
 
+mod account;
 mod fields;
 mod meta;
 mod node;
 mod object;
 mod removal;
+mod restart;
+mod retain;
 mod subjects;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -21,7 +24,10 @@ use crate::KubeApi;
 pub use fields::Fields;
 pub use meta::{Annotation, Label, MARKS, Marks, marks};
 pub use node::{Taint, Unschedulable};
+pub use account::Renewal;
 pub use removal::Removal;
+pub use restart::Restart;
+pub use retain::Retain;
 pub use subjects::{Subjects, Who};
 pub use object::{Compare, Object, Propagation, manifest_of};
 
@@ -118,6 +124,11 @@ pub(crate) trait Place: Sync {
         Disruption::None
     }
 
+    /// Whether only a half-made write of ours leaves it like that.
+    fn halfway(&self, _present: &KubeState) -> bool {
+        false
+    }
+
     /// How long it is waited until the write is let through and shows.
     fn patience(&self) -> Duration {
         Duration::ZERO
@@ -169,6 +180,12 @@ places! {
     Object,
     /// Whether a pod is there.
     Removal,
+    /// Which service account stands under a name.
+    Renewal,
+    /// When a workload was last restarted.
+    Restart,
+    /// What becomes of the volumes of a `StatefulSet` that is deleted.
+    Retain,
     /// One identity among the subjects of a role binding.
     Subjects,
 }
@@ -220,5 +237,9 @@ impl Slot for KubeSlot {
 
     fn patience(&self) -> Duration {
         self.place().patience()
+    }
+
+    fn halfway(&self, present: &KubeState) -> bool {
+        self.place().halfway(present)
     }
 }

@@ -36,7 +36,9 @@ pub(super) fn delete(
     let uid = old.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
     if !dry {
         let orphan = options.get("propagationPolicy").and_then(Value::as_str) == Some("Orphan");
-        if finalizers(old) {
+        let takes = super::evict::termination(&resource, old, &options);
+        if finalizers(old) || !takes.is_zero() {
+            state.ending.entry(place.key()).or_insert_with(|| std::time::Instant::now() + takes);
             let mut ending = old.clone();
             super::patch::merge(
                 &mut ending,
