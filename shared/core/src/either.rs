@@ -116,6 +116,10 @@ impl<A: Slot<Token: Clone>, B: Slot<Token: Clone>> Slot for Either<A, B> {
         }
     }
 
+    fn patience(&self) -> Duration {
+        ask!(self, patience)
+    }
+
     fn visible_to_attacker(&self) -> bool {
         ask!(self, visible_to_attacker)
     }

@@ -93,6 +93,13 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
     fn lag(&self) -> Duration {
         Duration::ZERO
     }
+
+    /// How long the write may be held back ([`crate::Kind::Throttled`]), and its effect be awaited, without that being
+    /// a failure: a budget that must let a pod go, a pod that takes its time to end. The usual number of tries does
+    /// not count meanwhile. Looks follow each other closely then: a slot with patience shares them.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// What a change interrupts.
