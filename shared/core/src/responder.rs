@@ -127,6 +127,11 @@ pub trait Cloud<T: TargetKind>: Send + Sync + Sized + 'static {
     /// [`crate::Kind::Denied`] without credentials; [`crate::Kind::Unavailable`] when the cluster does not answer.
     fn connect(&self, target: &T) -> impl Future<Output = Result<Self::Api>> + Send;
 
+    /// The uid that `identify` will find, where the target itself carries it: then the ledger is read at the same time.
+    fn uid(&self, _target: &T) -> Option<String> {
+        None
+    }
+
     /// Which resource the target really is.
     ///
     /// # Errors

@@ -25,9 +25,11 @@ const CLAIMS: u32 = 8;
 
 impl<R: Responder> Driver<R> {
     /// Claims the target, then carries out the plan. A lost claim is decided afresh.
-    pub(super) async fn apply(&self, found: &Found<'_, R>, report: &mut Report) -> Result<()> {
+    pub(super) async fn apply(&self, found: &Found<'_, R>, mut book: Book<R::Slot>, report: &mut Report) -> Result<()> {
         for attempt in 0..CLAIMS {
-            let mut book = self.open(found).await?;
+            if attempt > 0 {
+                book = self.open(found).await?;
+            }
             if let Some(why) = self.bound(found, &book) {
                 return self.show(found, &book, report, Some(why)).await;
             }

@@ -29,9 +29,16 @@ enum Way {
 }
 
 impl<R: Responder> Driver<R> {
-    pub(super) async fn revert(&self, found: &Found<'_, R>, report: &mut Report) -> Result<()> {
+    pub(super) async fn revert(
+        &self,
+        found: &Found<'_, R>,
+        mut book: Book<R::Slot>,
+        report: &mut Report,
+    ) -> Result<()> {
         for attempt in 0..CLAIMS {
-            let mut book = self.open(found).await?;
+            if attempt > 0 {
+                book = self.open(found).await?;
+            }
             let way = self.way(found, &book)?;
             if let Some(record) = &book.record {
                 report.record = Some(record.mark.record.clone());
