@@ -14,6 +14,8 @@ use google_cloud_gax::{
 use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
 use stanch_core::{Error, Kind, Result};
 
+use crate::rest::Rest;
+
 /// How long one call may take. The core retries; the SDK's own bound is none.
 pub(crate) const CALL: Duration = Duration::from_secs(10);
 
@@ -63,6 +65,7 @@ pub(crate) struct Clients {
     pub(crate) disks: Disks,
     pub(crate) region_disks: RegionDisks,
     pub(crate) snapshots: Snapshots,
+    pub(crate) rest: Rest,
     pub(crate) credentials: Credentials,
 }
 
@@ -76,7 +79,8 @@ impl Clients {
             bound(Snapshots::builder(), access, &credentials),
         )
         .map_err(|error| Error::new(Kind::Internal, "gcp:connect", "the client cannot be built").because(error))?;
-        Ok(Self { instances, disks, region_disks, snapshots, credentials })
+        let rest = Rest::new(access, &credentials);
+        Ok(Self { instances, disks, region_disks, snapshots, rest, credentials })
     }
 }
 

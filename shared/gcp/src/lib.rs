@@ -5,10 +5,12 @@
 //! | [`cloud`] | [`Gcp`]: the clients, made once a process; who a target really is; what we may do to it |
 //! | [`api`] | [`GceApi`]: the look-ups that a plan gets. The clients in it are private: only a slot writes |
 //! | [`facts`] | what is read of an instance and its disks, parsed strictly |
+//! | [`group`] | the managed instance group that holds an instance: found by the instance's id |
 //! | [`slot`] | [`GcpSlot`]: every place that this wing writes |
 //! | [`snapshot`] | the snapshot of a disk: find ours, take it, wait for it |
 //! | [`key`] | customer-supplied encryption keys, which are never printed or recorded |
 //! | `mark` | names, labels, request ids and shell words made from names that we were given |
+//! | `rest` | the APIs that are asked too little to link an SDK client for them |
 //! | `fault` | what a failed call means |
 
 pub mod api;
@@ -16,15 +18,18 @@ mod clients;
 pub mod cloud;
 pub mod facts;
 mod fault;
+pub mod group;
 mod home;
 pub mod key;
 mod mark;
+mod rest;
 pub mod slot;
 pub mod snapshot;
 
 pub use api::{Disk, GceApi};
 pub use cloud::Gcp;
 pub use facts::{AttachedDisk, DiskKind, DiskRef, GceFacts, Place};
+pub use group::{GroupRef, Managed};
 pub use key::{CsekKeys, DiskKey};
 pub use slot::{GcpSlot, GcpState};
 pub use snapshot::{SnapshotSlot, StorageLocation};
