@@ -48,7 +48,7 @@ struct Trial<'a, B: Bed> {
 
 impl<'a, B: Bed> Trial<'a, B> {
     fn new(bed: &'a B) -> Self {
-        let limits = Limits { per_ten_minutes: 10_000, per_day: 10_000 };
+        let limits = Limits { per_ten_minutes: 10_000, per_day: 10_000, ..Limits::default() };
         let guard = Guard { limits: [(B::R::NAME.to_owned(), limits)].into(), ..bed.guard() };
         Self { bed, ledger: bed.empty_ledger(), clock: Skipping::default(), guard }
     }

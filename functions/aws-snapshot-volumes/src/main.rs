@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     Binary::<AwsSnapshotVolumes>::new()
         .store("sqlite", |file| async { Sqlite::open(file) })
         .store("dynamodb", |table| async {
-            let store = Dynamo::connect(table);
+            let store = Dynamo::with_config(table, stanch_aws::shared_config().await);
             store.warm().await;
             Ok(store)
         })

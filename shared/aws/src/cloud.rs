@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use aws_config::{AppName, BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_smithy_http_client::{Builder, ConnectorBuilder, proxy::ProxyConfig, tls};
-use aws_smithy_runtime_api::client::{http::SharedHttpClient, runtime_components::RuntimeComponents};
 use stanch_core::{
     Check, Cloud, Error, Exemption, Identity, Kind, Permissions, Result, Scope,
     names::{AccountId, Region},
@@ -13,7 +11,7 @@ use stanch_core::{
 };
 use tokio::sync::OnceCell;
 
-use crate::{check, ec2::Ec2Api, error::classify, instance::Instance};
+use crate::{check, ec2::Ec2Api, error::classify, http, instance::Instance};
 
 /// The tag that asks for being left alone.
 const EXEMPT: &str = "stanch:exempt";
@@ -24,17 +22,36 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 /// Where STS is asked who we are when no region is configured: an identity is the same in every region.
 const IDENTITY_REGION: &str = "us-east-1";
 
-/// The SDK's own default client, made once: each client that makes its own would read the native roots again, which
-/// costs two to three milliseconds.
-fn http_client() -> SharedHttpClient {
-    Builder::new().build_with_connector_fn(|settings, components| {
-        let mut connector =
-            ConnectorBuilder::default().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc));
-        connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        connector.set_proxy_config(Some(ProxyConfig::from_env()));
-        connector.build()
-    })
+/// What this process reads from its environment, for the wing and for a ledger beside it: region, endpoint,
+/// credentials (one sign-in) and HTTP client.
+pub async fn shared_config() -> SdkConfig {
+    static SHARED: OnceCell<SdkConfig> = OnceCell::const_new();
+    SHARED.get_or_init(|| load(None)).await.clone()
+}
+
+async fn load(given: Option<&Given>) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(ATTEMPT)
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(ATTEMPT)
+        .build();
+    // The behaviour is pinned: an SDK update must not change how calls are made.
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::disabled())
+        .http_client(http::client());
+    // Shows in CloudTrail as part of the user agent, so that an analyst can tell our calls.
+    if let Ok(name) = AppName::new("stanch") {
+        loader = loader.app_name(name);
+    }
+    if let Some(Given { endpoint, region, credentials }) = given {
+        loader = loader
+            .endpoint_url(endpoint)
+            .region(aws_config::Region::new(region.to_string()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()));
+    }
+    loader.load().await
 }
 
 /// AWS, as the process sees it: credentials, region and endpoint from where the SDK and the CLI read them.
@@ -69,32 +86,13 @@ impl Aws {
     }
 
     async fn config(&self) -> &SdkConfig {
-        self.config.get_or_init(|| self.load()).await
-    }
-
-    async fn load(&self) -> SdkConfig {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT)
-            .read_timeout(ATTEMPT)
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(ATTEMPT)
-            .build();
-        // The behaviour is pinned: an SDK update must not change how calls are made.
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::disabled())
-            .http_client(http_client());
-        // Shows in CloudTrail as part of the user agent, so that an analyst can tell our calls.
-        if let Ok(name) = AppName::new("stanch") {
-            loader = loader.app_name(name);
-        }
-        if let Some(Given { endpoint, region, credentials }) = &self.given {
-            loader = loader
-                .endpoint_url(endpoint)
-                .region(aws_config::Region::new(region.to_string()))
-                .credentials_provider(SharedCredentialsProvider::new(credentials.clone()));
-        }
-        loader.load().await
+        let config = || async {
+            match &self.given {
+                Some(given) => load(Some(given)).await,
+                None => shared_config().await,
+            }
+        };
+        self.config.get_or_init(config).await
     }
 
     async fn identity(&self) -> Result<(AccountId, String)> {
@@ -126,8 +124,18 @@ impl Cloud<Ec2Instance> for Aws {
     }
 
     async fn warm(&self) {
-        // A client loads the roots when it is made; this one is made for that alone, and makes no call.
-        drop(aws_sdk_sts::Client::new(self.config().await));
+        let config = self.config().await;
+        if config.endpoint_url().is_some_and(|url| url.starts_with("http://")) {
+            return;
+        }
+        // This client is made for the roots alone, and makes no call.
+        drop(aws_sdk_sts::Client::from_conf(
+            aws_sdk_sts::config::Builder::from(config).http_client(http::ready()).build(),
+        ));
+    }
+
+    fn uid(&self, target: &Ec2Instance) -> Option<String> {
+        Some(target.id.to_string())
     }
 
     async fn home(&self) -> Result<Scope> {

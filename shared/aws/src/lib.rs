@@ -16,6 +16,7 @@ mod cloud;
 mod ec2;
 mod error;
 mod evidence;
+mod http;
 mod instance;
 mod shell;
 mod slot;
@@ -23,7 +24,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
-pub use cloud::Aws;
+pub use cloud::{Aws, shared_config};
 pub use ec2::{Ec2Api, SnapshotLockInfo};
 pub use evidence::{Captured, Discounted, Evidence};
 pub use instance::{Instance, Volume};

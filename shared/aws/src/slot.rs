@@ -117,6 +117,10 @@ impl Slot for AwsSlot {
         })
     }
 
+    fn blind(&self) -> Option<AwsToken> {
+        matches!(self, Self::Snapshots(_)).then_some(AwsToken::None)
+    }
+
     fn lag(&self) -> Duration {
         match self {
             Self::Completion(_) => COPYING,

@@ -47,7 +47,7 @@ pub struct Guard {
     pub trust_tags: bool,
 }
 
-/// How many targets one responder may touch in one account, project or cluster.
+/// How much one responder may touch in one account, project or cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -55,11 +55,16 @@ pub struct Limits {
     pub per_ten_minutes: usize,
     /// Within 24 hours.
     pub per_day: usize,
+    /// Objects that one order reaches.
+    pub objects: usize,
+    /// The share of a node pool or instance group that may be cut, drained or released at once, in percent. One
+    /// member always may.
+    pub percent: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { per_ten_minutes: 5, per_day: 20 }
+        Self { per_ten_minutes: 5, per_day: 20, objects: 25, percent: 10 }
     }
 }
 

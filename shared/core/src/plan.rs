@@ -12,22 +12,57 @@ pub struct Plan<S: Slot> {
     pub stages: Vec<Vec<Change<S>>>,
     /// What will be left, and what could not be planned.
     pub remaining: Vec<Remaining>,
+    /// How many objects it reaches, where one target stands for many.
+    pub objects: usize,
+    /// The groups that lose the target.
+    pub pools: Vec<Pool>,
+}
+
+/// A group that stands in for its members (a node pool, an Auto Scaling group, a managed instance group): cutting too
+/// many of them at once is an outage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name, unique in the target's account, project or cluster: `asg/web`.
+    pub name: String,
+    /// How many members it has now.
+    pub size: usize,
 }
 
 impl<S: Slot> Plan<S> {
     /// A plan that does nothing.
     pub const fn empty() -> Self {
-        Self { stages: Vec::new(), remaining: Vec::new() }
+        Self { stages: Vec::new(), remaining: Vec::new(), objects: 0, pools: Vec::new() }
     }
 
-    /// Adds a stage, leaving out changes that change nothing and stages without changes.
+    /// Adds a stage, leaving out changes that change nothing and stages without changes. A change of something shared
+    /// stays in: the record uses it, even if it is there already.
     #[must_use]
     pub fn then(mut self, stage: impl IntoIterator<Item = Change<S>>) -> Self {
-        let stage: Vec<_> = stage.into_iter().filter(|change| change.before != change.after).collect();
+        let counts = |change: &Change<S>| change.before != change.after || change.slot.shared().is_some();
+        let stage: Vec<_> = stage.into_iter().filter(counts).collect();
         if !stage.is_empty() {
             self.stages.push(stage);
         }
         self
+    }
+
+    /// Says how many objects are reached. The guard limits them.
+    #[must_use]
+    pub const fn over(mut self, objects: usize) -> Self {
+        self.objects = objects;
+        self
+    }
+
+    /// Says which group loses the target. The guard limits how much of it may be lost at once.
+    #[must_use]
+    pub fn of(mut self, name: impl Into<String>, size: usize) -> Self {
+        self.pools.push(Pool { name: name.into(), size });
+        self
+    }
+
+    /// Whether there is nothing to do: what is shared may be named, and is in place.
+    pub fn is_idle(&self) -> bool {
+        self.stages.iter().flatten().all(|change| change.before == change.after)
     }
 
     /// Says what will be left.

@@ -54,6 +54,8 @@ pub trait Responder: Send + Sync + 'static {
     const OPTIONS: &'static [OptionDoc];
     /// How soon it may repeat on one target, whatever the incident, where repeating does harm.
     const COOL_DOWN: Option<Duration> = None;
+    /// Two runs at once in one account, project or cluster would add up to an outage: the second is told to wait.
+    const ALONE: bool = false;
     /// It takes evidence or sets marks: the guard's severity floor is not for it.
     const GENTLE: bool = false;
 
@@ -124,6 +126,11 @@ pub trait Cloud<T: TargetKind>: Send + Sync + Sized + 'static {
     /// # Errors
     /// [`crate::Kind::Denied`] without credentials; [`crate::Kind::Unavailable`] when the cluster does not answer.
     fn connect(&self, target: &T) -> impl Future<Output = Result<Self::Api>> + Send;
+
+    /// The uid that `identify` will find, where the target itself carries it: then the ledger is read at the same time.
+    fn uid(&self, _target: &T) -> Option<String> {
+        None
+    }
 
     /// Which resource the target really is.
     ///

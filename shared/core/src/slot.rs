@@ -48,6 +48,18 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
         None
     }
 
+    /// Several records use it together (a quarantine group, a deny rule): what the last one that leaves puts there.
+    /// Such a slot is counted in the ledger even where it needs no change, and none but the last undoes it.
+    fn shared(&self) -> Option<Self::State> {
+        None
+    }
+
+    /// The token of a write that has no precondition to take from a look. Right after planning, which has just
+    /// looked, such a write goes ahead without looking once more; it is verified all the same.
+    fn blind(&self) -> Option<Self::Token> {
+        None
+    }
+
     /// Whether the attacker can notice it from the inside.
     fn visible_to_attacker(&self) -> bool {
         false

@@ -65,7 +65,7 @@ impl Bed {
                 real.user_kubeconfig(&user, &rules.iter().map(rule).collect()).unwrap()
             }
         };
-        let limits = Limits { per_ten_minutes: 1_000, per_day: 1_000 };
+        let limits = Limits { per_ten_minutes: 1_000, per_day: 1_000, ..Limits::default() };
         let guard = Guard { limits: [(K8sCordonNode::NAME.to_owned(), limits)].into(), ..Guard::default() };
         let driver = Driver::new(Kube::with_kubeconfig(path, None), Arc::new(Memory::default()), guard, Arc::new(Real));
         Ward { driver, _folder: folder }

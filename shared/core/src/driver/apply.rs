@@ -1,20 +1,23 @@
 //! Towards contained.
 
 use super::{
-    Driver, Found,
-    decide::{Decision, busy, decide},
+    Driver, Found, busy,
+    decide::{Decision, decide},
     show,
-    work::Task,
+    work::{Since, Task},
 };
 use crate::{
     error::{Error, Kind, Result},
+    guard::Limits,
     ledger::{
-        Saved,
+        Saved, Write,
         book::{Book, back_off},
         record::{Held, Phase, Record},
     },
+    plan::Plan,
     report::{Report, Status},
     responder::Responder,
+    slot::{Mark, Slot},
 };
 
 /// How often a claim is tried against others that claim at the same moment.
@@ -22,9 +25,11 @@ const CLAIMS: u32 = 8;
 
 impl<R: Responder> Driver<R> {
     /// Claims the target, then carries out the plan. A lost claim is decided afresh.
-    pub(super) async fn apply(&self, found: &Found<'_, R>, report: &mut Report) -> Result<()> {
+    pub(super) async fn apply(&self, found: &Found<'_, R>, mut book: Book<R::Slot>, report: &mut Report) -> Result<()> {
         for attempt in 0..CLAIMS {
-            let mut book = self.open(found).await?;
+            if attempt > 0 {
+                book = self.open(found).await?;
+            }
             if let Some(why) = self.bound(found, &book) {
                 return self.show(found, &book, report, Some(why)).await;
             }
@@ -62,8 +67,9 @@ impl<R: Responder> Driver<R> {
     ) -> Result<Claim> {
         book.within(self.guard.limits_of(R::NAME), self.clock.now())?;
         let mark = self.new_mark(found, book, generation)?;
+        let planned = self.clock.now();
         let plan = self.plan(found, &mark, true).await?;
-        if plan.stages.is_empty() {
+        if plan.is_idle() {
             report.status = Status::Already;
             report.reason = Some("the target is contained, and not by us".to_owned());
             report.remaining = plan.remaining;
@@ -72,10 +78,11 @@ impl<R: Responder> Driver<R> {
         if self.too_late(found.request.deadline) {
             return Err(out_of_time());
         }
+        let counting = self.count(found, book, &plan, &mark).await?;
         let record = Record::new(mark, found.identity.target.clone(), generation, plan);
-        match book.claim_new(record, &found.request.id).await? {
+        match book.claim_new(record, &found.request.id, counting).await? {
             Saved::Moved => Ok(Claim::Lost),
-            Saved::Done => self.go(found, book, 0, false, report).await,
+            Saved::Done => self.go(found, book, 0, Since::Planned(planned), report).await,
         }
     }
 
@@ -90,9 +97,9 @@ impl<R: Responder> Driver<R> {
             return Err(out_of_time());
         }
         self.join(found, book);
-        match book.claim(&found.request.id).await? {
+        match book.claim(&found.request.id, Vec::new()).await? {
             Saved::Moved => Ok(Claim::Lost),
-            Saved::Done => self.go(found, book, stage, true, report).await,
+            Saved::Done => self.go(found, book, stage, Since::Resumed, report).await,
         }
     }
 
@@ -106,9 +113,10 @@ impl<R: Responder> Driver<R> {
         report: &mut Report,
     ) -> Result<Claim> {
         let Some(mark) = book.record.as_ref().map(|record| record.mark.clone()) else { return Ok(Claim::Lost) };
+        let planned = self.clock.now();
         let plan = self.plan(found, &mark, false).await?;
         let joined = self.join(found, book);
-        if plan.stages.is_empty() {
+        if plan.is_idle() {
             if joined && book.save_holders().await? == Saved::Moved {
                 return Ok(Claim::Lost);
             }
@@ -123,11 +131,25 @@ impl<R: Responder> Driver<R> {
             return Err(out_of_time());
         }
         tracing::warn!(record = %mark.record, target = %found.identity.target, "containment was lost; bringing it back");
+        let counting = self.count(found, book, &plan, &mark).await?;
         let first = book.record.as_mut().map_or(0, |record| record.extend(plan));
-        match book.claim(&found.request.id).await? {
+        match book.claim(&found.request.id, counting).await? {
             Saved::Moved => Ok(Claim::Lost),
-            Saved::Done => self.go(found, book, first, false, report).await,
+            Saved::Done => self.go(found, book, first, Since::Planned(planned), report).await,
         }
+    }
+
+    /// What the claim of a plan has to count besides the record, within the guard's limits.
+    async fn count(
+        &self,
+        found: &Found<'_, R>,
+        book: &Book<R::Slot>,
+        plan: &Plan<R::Slot>,
+        mark: &Mark,
+    ) -> Result<Vec<Write>> {
+        let limits = self.guard.limits_of(R::NAME);
+        within(plan, limits)?;
+        book.counting(plan, &mark.record, &found.request.id, limits).await
     }
 
     /// Adds the incident to the holders; true if it was not one.
@@ -149,7 +171,7 @@ impl<R: Responder> Driver<R> {
         found: &Found<'_, R>,
         book: &mut Book<R::Slot>,
         first: usize,
-        resumed: bool,
+        since: Since,
         report: &mut Report,
     ) -> Result<Claim> {
         let (owner, deadline) = (&found.request.id, found.request.deadline);
@@ -166,7 +188,8 @@ impl<R: Responder> Driver<R> {
                 }
                 book.begin(owner).await?;
             }
-            let tasks = Task::apply(book, stage, resumed && stage == first);
+            let since = if stage == first { since } else { since.next_stage() };
+            let tasks = Task::apply(book, stage, since);
             failure = self.work(&found.api, book, &tasks, owner, deadline).await?;
             if failure.is_some() {
                 break;
@@ -206,7 +229,12 @@ impl<R: Responder> Driver<R> {
             Some(record) => self.new_mark(found, book, record.generation + 1)?,
             None => self.new_mark(found, book, 1)?,
         };
-        show::plan(report, self.plan(found, &mark, false).await?, &mark);
+        let plan = self.plan(found, &mark, false).await?;
+        let refused = within(&plan, self.guard.limits_of(R::NAME)).err();
+        show::plan(report, plan, &mark);
+        if let Some(refused) = refused {
+            report.reason.get_or_insert_with(|| refused.to_string());
+        }
         Ok(())
     }
 }
@@ -215,6 +243,17 @@ impl<R: Responder> Driver<R> {
 enum Claim {
     Settled,
     Lost,
+}
+
+/// Whether a plan reaches no more objects than one order may.
+fn within<S: Slot>(plan: &Plan<S>, limits: Limits) -> Result<()> {
+    if plan.objects <= limits.objects {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "it would reach {} objects, and one order may reach {}; raise the limit by name in the guard if this is right",
+        plan.objects, limits.objects
+    )))
 }
 
 fn out_of_time() -> Error {

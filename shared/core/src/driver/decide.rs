@@ -84,6 +84,6 @@ pub(super) fn decide<S: Slot>(
 }
 
 /// Somebody else works on it; the answer is to call again.
-pub(super) fn busy(until: Timestamp) -> Error {
+pub(crate) fn busy(until: Timestamp) -> Error {
     Error::new(Kind::Unavailable, "ledger:claim", format!("another run works on this target until {until}; try again"))
 }

@@ -13,9 +13,11 @@ mod revert;
 mod show;
 mod work;
 
+pub(crate) use decide::busy;
+
 use std::{sync::Arc, time::Duration};
 
-use futures::future::{Either, select};
+use futures::future::{Either, join, select};
 use jiff::Timestamp;
 
 use crate::{
@@ -32,7 +34,7 @@ use crate::{
     report::{Report, Status, Undo},
     responder::{Api, Cloud, Facts, Identity, Responder, Scene},
     slot::{Mark, Slot},
-    target::Target,
+    target::{Scope, Target},
 };
 
 /// Nothing is started this close to the deadline: what is left is for closing the record.
@@ -152,19 +154,40 @@ impl<R: Responder> Driver<R> {
         let leave = self.guard.admit::<R>(request, home.as_ref(), self.clock.now())?;
         let api = self.patient(request, || self.cloud.connect(&target)).await?;
         R::equip(&api, &options);
-        let identity = self.patient(request, || self.cloud.identify(&api, &target)).await?;
+        let (identity, early) = self.identify(request, &api, &target, &scope).await?;
         report.target = Some(identity.target.clone());
         self.guard.admit_found(&identity.target, &identity.exempt)?;
         let found = Found { request, target, options, api, identity, leave };
+        let book = match early {
+            Some(book) => book,
+            None => self.open(&found).await?,
+        };
         match order.mode {
-            Mode::Plan => self.show(&found, &self.open(&found).await?, report, None).await,
-            Mode::Apply => self.apply(&found, report).await,
-            Mode::Revert => self.revert(&found, report).await,
+            Mode::Plan => self.show(&found, &book, report, None).await,
+            Mode::Apply => self.apply(&found, book, report).await,
+            Mode::Revert => self.revert(&found, book, report).await,
         }
     }
 
+    /// Which resource the target is; and at the same time its page of the ledger, where the target itself says which.
+    async fn identify(
+        &self,
+        request: &Request,
+        api: &Api<R>,
+        target: &R::Target,
+        scope: &Scope,
+    ) -> Result<(Identity<Facts<R>>, Option<Book<R::Slot>>)> {
+        let look = self.patient(request, || self.cloud.identify(api, target));
+        let Some(uid) = self.cloud.uid(target) else { return Ok((look.await?, None)) };
+        let (identity, book) = join(look, Book::open(&self.store, &self.clock, R::NAME, scope, &uid, R::ALONE)).await;
+        let (identity, book) = (identity?, book?);
+        let same = identity.uid == uid && identity.target.scope() == *scope;
+        Ok((identity, same.then_some(book)))
+    }
+
     async fn open(&self, found: &Found<'_, R>) -> Result<Book<R::Slot>> {
-        Book::open(&self.store, &self.clock, R::NAME, &found.identity.target.scope(), &found.identity.uid).await
+        Book::open(&self.store, &self.clock, R::NAME, &found.identity.target.scope(), &found.identity.uid, R::ALONE)
+            .await
     }
 
     /// What would be written on everything that a new record makes.

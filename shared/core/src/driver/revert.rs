@@ -1,12 +1,14 @@
 //! The way back.
 
-use super::{Driver, Found, decide::busy, show, work::Task};
+use super::{Driver, Found, busy, show, work::Task};
 use crate::{
+    clock,
     error::{Error, Kind, Result},
     ledger::{
         Saved,
-        book::{Book, back_off},
+        book::{Book, LEASE, back_off},
         record::{Held, Phase, Progress},
+        together::Left,
     },
     report::{Report, Status},
     responder::Responder,
@@ -27,9 +29,16 @@ enum Way {
 }
 
 impl<R: Responder> Driver<R> {
-    pub(super) async fn revert(&self, found: &Found<'_, R>, report: &mut Report) -> Result<()> {
+    pub(super) async fn revert(
+        &self,
+        found: &Found<'_, R>,
+        mut book: Book<R::Slot>,
+        report: &mut Report,
+    ) -> Result<()> {
         for attempt in 0..CLAIMS {
-            let mut book = self.open(found).await?;
+            if attempt > 0 {
+                book = self.open(found).await?;
+            }
             let way = self.way(found, &book)?;
             if let Some(record) = &book.record {
                 report.record = Some(record.mark.record.clone());
@@ -54,7 +63,7 @@ impl<R: Responder> Driver<R> {
                     if let Some(record) = &mut book.record {
                         record.phase = Phase::Reverting { stage: *stage };
                     }
-                    book.claim(&found.request.id).await?
+                    book.claim(&found.request.id, Vec::new()).await?
                 }
             };
             match (saved, way) {
@@ -118,7 +127,7 @@ impl<R: Responder> Driver<R> {
     ) -> Result<()> {
         let (owner, deadline) = (&found.request.id, found.request.deadline);
         let kept_only = book.record.as_ref().is_some_and(|record| {
-            record.entries().all(|entry| entry.change.slot.kept().is_some() || !entry.progress.may_be_ours())
+            record.entries().all(|entry| entry.change.slot.kept().is_some() || !entry.is_ours())
                 && record.entries().any(|entry| entry.change.slot.kept().is_some())
         });
         let mut failure: Option<Error> = None;
@@ -138,6 +147,9 @@ impl<R: Responder> Driver<R> {
                 }
                 None => {}
             }
+        }
+        if failure.is_none() {
+            failure = self.leave_shared(found, book).await?;
         }
         self.release(found, book);
         if let Some(record) = &mut book.record {
@@ -162,6 +174,11 @@ impl<R: Responder> Driver<R> {
         if let Some(record) = &book.record {
             show::record(report, record, Status::Reverted, found.request);
         }
+        if failure.is_none()
+            && let Err(error) = book.give_back().await
+        {
+            tracing::warn!(%error, "a group counts its member as missing for another day");
+        }
         let whole = failure.is_none() && matches!(closed, Ok(Saved::Done));
         report.end(failure, closed);
         if whole && kept_only {
@@ -170,5 +187,29 @@ impl<R: Responder> Driver<R> {
             report.reason = Some("what it made is kept, and there is nothing else to undo".to_owned());
         }
         Ok(())
+    }
+
+    /// Leaves what the record shares with others. What nobody uses any more is taken away, while those who want it
+    /// wait; what somebody uses without our knowledge stays, and is named.
+    async fn leave_shared(&self, found: &Found<'_, R>, book: &mut Book<R::Slot>) -> Result<Option<Error>> {
+        let owner = &found.request.id;
+        let Some(id) = book.record.as_ref().map(|record| record.mark.record.clone()) else { return Ok(None) };
+        let mut unused = Vec::new();
+        for task in Task::shared(book) {
+            match book.leave(task.slot(), &id, owner).await? {
+                Left::InUse(others) => task.leave(book, format!("{others} other records use it")),
+                Left::Unused => unused.push(task),
+            }
+        }
+        let deadline = found.request.deadline.min(clock::after(self.clock.now(), LEASE));
+        let failure = self.work(&found.api, book, &unused, owner, deadline).await?;
+        let in_use = failure.as_ref().is_some_and(|error| error.kind() == Kind::Conflict);
+        for task in &unused {
+            if in_use && task.failed(book) {
+                task.leave(book, "something that no record knows of uses it".to_owned());
+            }
+            book.taken_away(task.slot(), owner).await?;
+        }
+        Ok(failure.filter(|_| !in_use))
     }
 }

@@ -18,8 +18,15 @@ use crate::{
 
 /// Shows a plan that nobody carries out.
 pub(super) fn plan<S: Slot>(report: &mut Report, plan: Plan<S>, mark: &Mark) {
-    report.status = if plan.stages.is_empty() { Status::Already } else { Status::Planned };
-    report.changes = plan.stages.iter().flatten().map(|change| line(change, &change.after, mark)).collect();
+    report.status = if plan.is_idle() { Status::Already } else { Status::Planned };
+    let lines = plan.stages.iter().flatten().map(|change| {
+        let line = line(change, &change.after, mark);
+        if change.before == change.after {
+            return Done { state: DoneState::Skipped, error: Some("it is there; one more uses it".to_owned()), ..line };
+        }
+        line
+    });
+    report.changes = lines.collect();
     report.remaining = plan.remaining;
 }
 
@@ -32,7 +39,7 @@ pub(super) fn inverse<S: Slot>(report: &mut Report, record: &Record<S>, why: &st
         .iter()
         .rev()
         .flatten()
-        .filter(|entry| entry.progress.may_be_ours())
+        .filter(|entry| entry.is_ours())
         .map(|entry| match entry.change.slot.kept() {
             Some(kept) => {
                 let line = line(&entry.change, &entry.change.after, &record.mark);
@@ -62,6 +69,9 @@ pub(super) fn record<S: Slot>(report: &mut Report, record: &Record<S>, status: S
             };
             let note = match (entry.progress, &entry.note) {
                 (_, Some(note)) => Some(note.clone()),
+                (Progress::Found, None) if entry.change.slot.shared().is_some() => {
+                    Some("it was there; one more uses it".to_owned())
+                }
                 (Progress::Found, None) => Some("somebody else had done it; it is not ours to undo".to_owned()),
                 (Progress::Applied, None) if status == Status::Already => Some("done before".to_owned()),
                 (Progress::Begun, None) => Some("begun; its outcome is not known yet".to_owned()),
@@ -86,7 +96,7 @@ fn undo<S: Slot>(record: &Record<S>, status: Status, request: &Request) -> Undo 
     if status == Status::Reverted {
         return Undo::None("it was undone".to_owned());
     }
-    let mut ours = record.entries().filter(|entry| entry.progress.may_be_ours()).peekable();
+    let mut ours = record.entries().filter(|entry| entry.is_ours()).peekable();
     if ours.peek().is_none() {
         return Undo::None("nothing was changed".to_owned());
     }

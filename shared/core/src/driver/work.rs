@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     ledger::{
         book::{Book, Leased, RENEW, back_off},
-        record::Progress,
+        record::{Entry, Progress, Record},
     },
     responder::{Api, Responder},
     slot::{Mark, Recorded, Seen, Slot},
@@ -23,19 +23,44 @@ use crate::{
 
 /// How often one change is tried; the deadline is the other bound.
 const TRIES: u32 = 8;
+/// How long what a plan has seen is taken for what is there.
+const FRESH: Duration = Duration::from_secs(5);
 /// How often it is looked at whether an accepted write shows.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// What this run knows of a change from before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    /// Planned then, by this run, which looked at everything.
+    Planned(Timestamp),
+    /// A run before this one may have called the write.
+    Resumed,
+    /// Nothing was called, and what was seen may be old.
+    Before,
+}
+
+impl Since {
+    /// What is known of the stages after the first one of a run: none of their writes can have been called.
+    pub(super) const fn next_stage(self) -> Self {
+        match self {
+            Self::Resumed => Self::Before,
+            known => known,
+        }
+    }
+}
 
 /// A change to carry out. Made from a record whose begin is saved, and only there.
 pub(super) struct Task<S: Slot> {
     stage: usize,
     place: usize,
     slot: S,
-    from: S::State,
+    /// What must be there before the write; `None`: whatever it is.
+    from: Option<S::State>,
+    /// What the plan saw.
+    planned: S::State,
     to: S::State,
     mark: Mark,
-    /// A run before this one may have called the write.
-    resumed: bool,
+    since: Since,
     /// What is found done counts as this; `Found` only where nobody of ours can have done it.
     done: Progress,
 }
@@ -53,7 +78,7 @@ pub(super) struct Outcome {
 
 impl<S: Slot> Task<S> {
     /// The begun changes of a stage, as the saved record holds them.
-    pub(super) fn apply(book: &Book<S>, stage: usize, resumed: bool) -> Vec<Self> {
+    pub(super) fn apply(book: &Book<S>, stage: usize, since: Since) -> Vec<Self> {
         let Some(record) = &book.record else { return Vec::new() };
         let entries = record.stages.get(stage).into_iter().flatten().enumerate();
         entries
@@ -62,32 +87,78 @@ impl<S: Slot> Task<S> {
                 stage,
                 place,
                 slot: entry.change.slot.clone(),
-                from: entry.change.before.clone(),
+                // Whatever is wrong with a shared thing is put right: others rely on it.
+                from: entry.change.slot.shared().is_none().then(|| entry.change.before.clone()),
+                planned: entry.change.before.clone(),
                 to: entry.change.after.clone(),
                 mark: record.mark.clone(),
-                resumed: resumed || entry.progress == Progress::Failed,
+                since: if entry.progress == Progress::Failed { Since::Resumed } else { since },
                 done: Progress::Applied,
             })
             .collect()
     }
 
-    /// The inverses of what a stage may have changed.
+    /// The inverses of what a stage may have changed, but for what others may use.
     pub(super) fn revert(book: &Book<S>, stage: usize) -> Vec<Self> {
         let Some(record) = &book.record else { return Vec::new() };
         let entries = record.stages.get(stage).into_iter().flatten().enumerate();
         entries
-            .filter(|(_, entry)| entry.progress.may_be_ours() && entry.change.slot.kept().is_none())
+            .filter(|(_, entry)| {
+                let slot = &entry.change.slot;
+                entry.progress.may_be_ours() && slot.kept().is_none() && slot.shared().is_none()
+            })
             .map(|(place, entry)| Self {
-                stage,
-                place,
-                slot: entry.change.slot.clone(),
-                from: entry.change.after.clone(),
-                to: entry.restore.clone(),
-                mark: record.mark.clone(),
-                resumed: true,
-                done: Progress::Reverted,
+                from: Some(entry.change.after.clone()),
+                ..Self::undo(record, stage, place, entry)
             })
             .collect()
+    }
+
+    /// The shared things that a record uses, to be taken away whatever state they are in.
+    pub(super) fn shared(book: &Book<S>) -> Vec<Self> {
+        let Some(record) = &book.record else { return Vec::new() };
+        let stages = record.stages.iter().enumerate().rev();
+        stages
+            .flat_map(|(stage, entries)| entries.iter().enumerate().map(move |(place, entry)| (stage, place, entry)))
+            .filter(|(.., entry)| entry.is_ours() && entry.change.slot.shared().is_some())
+            .map(|(stage, place, entry)| Self::undo(record, stage, place, entry))
+            .collect()
+    }
+
+    fn undo(record: &Record<S>, stage: usize, place: usize, entry: &Entry<S>) -> Self {
+        Self {
+            stage,
+            place,
+            slot: entry.change.slot.clone(),
+            from: None,
+            planned: entry.change.after.clone(),
+            to: entry.restore.clone(),
+            mark: record.mark.clone(),
+            since: Since::Resumed,
+            done: Progress::Reverted,
+        }
+    }
+
+    pub(super) const fn slot(&self) -> &S {
+        &self.slot
+    }
+
+    /// It was tried, and was not done.
+    pub(super) fn failed(&self, book: &Book<S>) -> bool {
+        let stage = book.record.as_ref().and_then(|record| record.stages.get(self.stage));
+        stage.and_then(|stage| stage.get(self.place)).is_some_and(|entry| entry.progress == Progress::Failed)
+    }
+
+    /// Leaves it as it is, and says why.
+    pub(super) fn leave(&self, book: &mut Book<S>, why: String) {
+        note(book, &Outcome { note: Some(why), ..self.outcome(Progress::Left, None, None) });
+    }
+
+    /// What would be seen by a look that is not needed.
+    fn unseen(&self, now: Timestamp) -> Option<Seen<S>> {
+        let Since::Planned(at) = self.since else { return None };
+        let token = self.slot.blind().filter(|_| now < clock::after(at, FRESH))?;
+        Some(Seen { state: self.planned.clone(), token, ids: Vec::new(), settling: None })
     }
 
     fn outcome(&self, progress: Progress, seen: Option<Seen<S>>, error: Option<Error>) -> Outcome {
@@ -149,12 +220,20 @@ impl<R: Responder> Driver<R> {
         let Task { slot, from, to, mark, .. } = task;
         let lag = slot.lag();
         // Until when absence proves nothing.
-        let mut hidden_until = task.resumed.then(|| clock::after(self.clock.now(), lag));
-        let mut ours = task.resumed;
+        let resumed = task.since == Since::Resumed;
+        let mut hidden_until = resumed.then(|| clock::after(self.clock.now(), lag));
+        let mut ours = resumed;
+        let mut unseen = task.unseen(self.clock.now());
         let mut accepted = false;
         let mut attempt = 0;
         loop {
-            let seen = match self.bounded(deadline, slot.look(api, mark)).await {
+            let look = async {
+                match unseen.take() {
+                    Some(seen) => Ok(seen),
+                    None => self.bounded(deadline, slot.look(api, mark)).await,
+                }
+            };
+            let seen = match look.await {
                 Ok(seen) => seen,
                 Err(error) if task.done == Progress::Reverted && error.kind() == Kind::NotFound => {
                     let mut outcome = task.outcome(Progress::Left, None, None);
@@ -170,7 +249,7 @@ impl<R: Responder> Driver<R> {
                 let progress = if ours { task.done } else { Progress::Found };
                 return task.outcome(progress, Some(seen), None);
             }
-            if seen.state != *from {
+            if let Some(from) = from.as_ref().filter(|from| seen.state != **from) {
                 let error = difference::<R::Slot>(from, &seen.state);
                 let progress = if task.done == Progress::Reverted { Progress::Left } else { Progress::Failed };
                 return task.outcome(progress, None, Some(error));

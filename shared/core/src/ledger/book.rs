@@ -74,17 +74,27 @@ impl Leased {
     }
 }
 
+/// Whose turn it is.
+struct Turn {
+    key: Key,
+    version: Option<u64>,
+    lease: Option<Lease>,
+}
+
 /// The page as it was read, and what is needed to save it.
 pub(crate) struct Book<S: Slot> {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
     key: Key,
     limits_key: Key,
+    scope: Scope,
     uid: String,
     version: Option<u64>,
     brake_version: Option<u64>,
     limits_version: Option<u64>,
     touched: Touched,
+    /// The turn that responders take which must not run twice at once in a scope.
+    turn: Option<Turn>,
     /// Until when the ledger has confirmed our lease.
     leased: Leased,
     pub(crate) brake: Option<Brake>,
@@ -99,20 +109,32 @@ impl<S: Slot> Book<S> {
         responder: &str,
         scope: &Scope,
         uid: &str,
+        alone: bool,
     ) -> Result<Self> {
         let key = Key(format!("record {responder} {scope} {uid}"));
         let limits_key = Key(format!("limits {responder} {scope}"));
-        let keys = [key.clone(), brake_key(), limits_key.clone()];
+        let turn_key = alone.then(|| Key(format!("turn {responder} {scope}")));
+        let keys: Vec<_> = [key.clone(), brake_key(), limits_key.clone()].into_iter().chain(turn_key.clone()).collect();
         let items = patient(&**clock, || store.load(&keys)).await?;
         let mut items = items.into_iter();
         let mut next = || items.next().flatten();
-        let (record, brake, limits) = (next(), next(), next());
+        let (record, brake, limits, turn) = (next(), next(), next(), next());
+        let turn = match turn_key {
+            Some(key) => Some(Turn {
+                key,
+                version: turn.as_ref().map(|item| item.version),
+                lease: read::<Option<Lease>>(turn.as_ref())?.flatten(),
+            }),
+            None => None,
+        };
         Ok(Self {
             store: Arc::clone(store),
             clock: Arc::clone(clock),
             key,
             limits_key,
+            scope: scope.clone(),
             uid: uid.to_owned(),
+            turn,
             version: record.as_ref().map(|item| item.version),
             brake_version: brake.as_ref().map(|item| item.version),
             limits_version: limits.as_ref().map(|item| item.version),
@@ -131,6 +153,14 @@ impl<S: Slot> Book<S> {
     /// The key of the record, as text.
     pub(crate) fn name(&self) -> &str {
         self.key.as_str()
+    }
+
+    pub(super) const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    pub(super) fn uid(&self) -> &str {
+        &self.uid
     }
 
     /// Whether one more target would be too many.
@@ -165,9 +195,9 @@ impl<S: Slot> Book<S> {
 
     /// Writes the record down for the first time, together with its count, unless the brake was touched meanwhile.
     /// What it replaces (a reverted record) is kept under its generation.
-    pub(crate) async fn claim_new(&mut self, record: Record<S>, owner: &str) -> Result<Saved> {
+    pub(crate) async fn claim_new(&mut self, record: Record<S>, owner: &str, mut writes: Vec<Write>) -> Result<Saved> {
+        self.may_take_turn()?;
         let now = self.clock.now();
-        let mut writes = Vec::new();
         if let (Some(old), Some(_)) = (&self.record, self.version) {
             writes.push(Write {
                 key: Key(format!("{} @{}", self.key.as_str(), old.generation)),
@@ -189,10 +219,23 @@ impl<S: Slot> Book<S> {
         self.save(writes, true).await
     }
 
-    /// Takes the lease of the present record, unless the brake was touched meanwhile.
-    pub(crate) async fn claim(&mut self, owner: &str) -> Result<Saved> {
+    /// Takes the lease of the present record, together with what it counts, unless the brake was touched meanwhile.
+    pub(crate) async fn claim(&mut self, owner: &str, counting: Vec<Write>) -> Result<Saved> {
+        self.may_take_turn()?;
         self.take_lease(owner);
-        self.save(Vec::new(), true).await
+        self.save(counting, true).await
+    }
+
+    /// Whether no other target of this scope is being worked on, where that matters.
+    fn may_take_turn(&self) -> Result<()> {
+        match self.turn.as_ref().and_then(|turn| turn.lease.as_ref()) {
+            Some(lease) if lease.owner != self.uid && lease.until > self.clock.now() => Err(Error::new(
+                Kind::Unavailable,
+                "ledger:claim",
+                format!("another target of {} is being worked on until {}; try again", self.scope, lease.until),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Saves a change of the holders alone, unless the brake was touched meanwhile.
@@ -202,7 +245,7 @@ impl<S: Slot> Book<S> {
 
     /// Notes the begin of a stage: as [`claim`](Self::claim), but losing it is an error, for there is no second try.
     pub(crate) async fn begin(&mut self, owner: &str) -> Result<()> {
-        match self.claim(owner).await? {
+        match self.claim(owner, Vec::new()).await? {
             Saved::Done => Ok(()),
             Saved::Moved => Err(self.lost("before the next stage could begin; nothing more was started")),
         }
@@ -243,21 +286,30 @@ impl<S: Slot> Book<S> {
         let write = Write { key: self.key.clone(), expected: self.version, body };
         let version = write.version();
         writes.insert(0, write);
+        let lease = self.record.as_ref().and_then(|record| record.lease.as_ref()).map(|lease| lease.until);
+        let turn = lease.map(|until| Lease { owner: self.uid.clone(), until });
+        let held = self.turn.as_ref().is_some_and(|held| held.lease.as_ref().is_some_and(|it| it.owner == self.uid));
+        if let Some(Turn { key, version, .. }) = self.turn.as_ref().filter(|_| turn.is_some() || held) {
+            writes.push(Write { key: key.clone(), expected: *version, body: Some(to_json(&turn)?) });
+        }
         if brake_unchanged {
             writes.push(Write { key: brake_key(), expected: self.brake_version, body: None });
         }
         let saved = save(&*self.store, &*self.clock, &writes).await?;
         if saved == Saved::Done {
             self.version = Some(version);
-            let until = self.record.as_ref().and_then(|record| record.lease.as_ref()).map(|lease| lease.until);
-            self.leased.set(until);
+            if let Some(held) = self.turn.as_mut().filter(|_| turn.is_some() || held) {
+                held.version = Some(held.version.map_or(1, |version| version + 1));
+                held.lease = turn;
+            }
+            self.leased.set(lease);
         }
         Ok(saved)
     }
 }
 
 /// Saves, and when the store does not answer looks whether the first write is there before trying again.
-async fn save(store: &dyn Store, clock: &dyn Clock, writes: &[Write]) -> Result<Saved> {
+pub(super) async fn save(store: &dyn Store, clock: &dyn Clock, writes: &[Write]) -> Result<Saved> {
     let mut unsure = false;
     for attempt in 0.. {
         match store.save(writes).await {
@@ -284,7 +336,7 @@ async fn holds(store: &dyn Store, clock: &dyn Clock, writes: &[Write]) -> Result
 }
 
 /// Tries again what only reads.
-async fn patient<'a, T>(
+pub(super) async fn patient<'a, T>(
     clock: &dyn Clock,
     mut call: impl FnMut() -> futures::future::BoxFuture<'a, Result<T>>,
 ) -> Result<T> {
@@ -309,13 +361,13 @@ pub(crate) fn back_off(attempt: u32, asked: Option<Duration>, chance: u64) -> Du
     asked.unwrap_or_default().max(Duration::from_millis(FIRST_MS / 2 + chance % bound))
 }
 
-fn read<T: serde::de::DeserializeOwned>(item: Option<&Item>) -> Result<Option<T>> {
+pub(super) fn read<T: serde::de::DeserializeOwned>(item: Option<&Item>) -> Result<Option<T>> {
     item.map(|item| serde_json::from_str(&item.body)).transpose().map_err(|error| {
         Error::new(Kind::Internal, "ledger:read", "an item of another version, or damaged").because(error)
     })
 }
 
-fn to_json(value: &impl Serialize) -> Result<String> {
+pub(super) fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value)
         .map_err(|error| Error::new(Kind::Internal, "ledger:write", "an item does not serialize").because(error))
 }

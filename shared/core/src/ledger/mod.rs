@@ -3,6 +3,7 @@
 pub(crate) mod book;
 pub(crate) mod record;
 mod store;
+pub(crate) mod together;
 
 pub use book::{Brake, brake, set_brake};
 pub use store::{Item, Key, Saved, Store, Write};

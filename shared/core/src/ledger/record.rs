@@ -1,6 +1,6 @@
 //! What the ledger keeps of one target: the plan, how far it is, and for whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub(crate) struct Record<S: Slot> {
     pub(crate) closed: Option<Timestamp>,
     pub(crate) stages: Vec<Vec<Entry<S>>>,
     pub(crate) remaining: Vec<Remaining>,
+    /// The groups that lost the target.
+    #[serde(default)]
+    pub(crate) pools: BTreeSet<String>,
 }
 
 /// Since when, and on whose word.
@@ -106,6 +109,13 @@ impl Progress {
     }
 }
 
+impl<S: Slot> Entry<S> {
+    /// Undo concerns it: we may have made the change, or we use something shared.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.progress.may_be_ours() || self.progress == Progress::Found && self.change.slot.shared().is_some()
+    }
+}
+
 impl<S: Slot> Record<S> {
     pub(crate) fn new(mark: Mark, target: Target, generation: u32, plan: Plan<S>) -> Self {
         let mut record = Self {
@@ -119,6 +129,7 @@ impl<S: Slot> Record<S> {
             closed: None,
             stages: Vec::new(),
             remaining: Vec::new(),
+            pools: BTreeSet::new(),
         };
         record.extend(plan);
         record
@@ -135,8 +146,9 @@ impl<S: Slot> Record<S> {
                     let place = stage.iter().position(|entry| entry.change.slot == change.slot)?;
                     Some(stage.remove(place))
                 });
-                let restore = match known {
-                    Some(entry) if entry.progress.may_be_ours() => entry.restore,
+                let restore = match (change.slot.shared(), known) {
+                    (Some(gone), _) => gone,
+                    (None, Some(entry)) if entry.progress.may_be_ours() => entry.restore,
                     _ => change.before.clone(),
                 };
                 entries.push(Entry {
@@ -151,6 +163,7 @@ impl<S: Slot> Record<S> {
             self.stages.push(entries);
         }
         self.remaining = plan.remaining;
+        self.pools.extend(plan.pools.into_iter().map(|pool| pool.name));
         self.phase = Phase::Applying { stage: first };
         self.begin(first);
         first

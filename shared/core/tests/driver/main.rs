@@ -1,6 +1,7 @@
 //! The driver's promises, tried with every call as the last one.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, unreachable_pub, reason = "a test")]
 
+mod together;
 mod world;
 
 use std::{sync::Arc, time::Duration};
@@ -287,8 +288,10 @@ async fn the_sixth_target_in_ten_minutes_is_refused() {
     room.advance(Duration::from_secs(601));
     assert_eq!(apply("n6").await.status, Status::Applied);
 
-    let raised =
-        Guard { limits: [("zero".to_owned(), Limits { per_ten_minutes: 50, per_day: 50 })].into(), ..Guard::default() };
+    let raised = Guard {
+        limits: [("zero".to_owned(), Limits { per_ten_minutes: 50, per_day: 50, ..Limits::default() })].into(),
+        ..Guard::default()
+    };
     let driver = with_guard(&room, raised);
     for number in 10..30 {
         room.turn("a", 1);

@@ -181,6 +181,8 @@ pub enum Dial {
     Turn(String),
     /// Counts up with each write: a duplicate shows.
     Photo,
+    /// Stands at 1 while anybody needs it.
+    Wall,
 }
 
 pub struct Panel(pub Arc<Shared>);
@@ -203,6 +205,7 @@ impl Slot for Dial {
             let mut dials = api.0.dials.lock().unwrap();
             match slot {
                 Self::Turn(name) => dials.insert(name.clone(), to),
+                Self::Wall => dials.insert("wall".to_owned(), to),
                 Self::Photo => {
                     let taken = dials.get("photo").copied().unwrap_or(0) + 1;
                     dials.insert("photo".to_owned(), taken)
@@ -235,6 +238,10 @@ impl Slot for Dial {
         matches!(self, Self::Photo).then_some("evidence is kept")
     }
 
+    fn shared(&self) -> Option<i64> {
+        matches!(self, Self::Wall).then_some(0)
+    }
+
     fn lag(&self) -> Duration {
         if matches!(self, Self::Photo) { Duration::from_secs(30) } else { Duration::ZERO }
     }
@@ -245,6 +252,7 @@ impl Dial {
         match self {
             Self::Turn(name) => name,
             Self::Photo => "photo",
+            Self::Wall => "wall",
         }
     }
 }
@@ -313,7 +321,50 @@ impl Responder for Zero {
     }
 }
 
+/// Turns the dial of its target to zero behind a wall that all targets share.
+pub struct Behind<const ALONE: bool>;
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Group {
+    size: usize,
+    objects: usize,
+}
+
+impl<const ALONE: bool> Responder for Behind<ALONE> {
+    const NAME: &'static str = if ALONE { "alone" } else { "behind" };
+    const ABOUT: &'static str = "Turns a dial to zero behind a wall";
+    const UNDO: &'static str = "Everything";
+    const TRIGGER: Trigger = Trigger::Event;
+    const NEEDS: Permissions = Permissions { plan: &[], apply: &[], revert: &[] };
+    const OPTIONS: &'static [OptionDoc] = &[];
+    const ALONE: bool = ALONE;
+    type Cloud = Room;
+    type Target = Node;
+    type Options = Group;
+    type Slot = Dial;
+
+    async fn plan(_: &Panel, scene: &Scene<'_, Self>) -> Result<Plan<Dial>> {
+        let change =
+            |slot: Dial, after: i64| Change { before: scene.facts.get(slot.name()).copied().unwrap_or(0), slot, after };
+        let plan = Plan::empty()
+            .then([change(Dial::Wall, 1)])
+            .then([change(Dial::Turn(scene.target.name.to_string()), 0)])
+            .over(scene.options.objects);
+        Ok(if scene.options.size > 0 { plan.of("pool/web", scene.options.size) } else { plan })
+    }
+}
+
 pub type Driver = stanch_core::Driver<Zero>;
+
+pub fn behind<const ALONE: bool>(shared: &Arc<Shared>) -> stanch_core::Driver<Behind<ALONE>> {
+    stanch_core::Driver::new(
+        Room(Arc::clone(shared)),
+        Arc::new(MemoryStore(Arc::clone(shared))),
+        Guard::default(),
+        Arc::new(TestClock(Arc::clone(shared))),
+    )
+}
 
 pub fn driver(shared: &Arc<Shared>) -> Driver {
     with_guard(shared, Guard::default())
