@@ -44,21 +44,6 @@ pub(crate) fn answer(operation: &str, resource: &str, status: u16, bytes: &[u8],
 }
 
 /// What an accepted operation failed with, if it did. Nothing was made.
-pub(crate) fn failed(operation: &str, resource: &str, answer: &Value) -> Option<Error> {
-    let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
-    let status = answer.get("httpErrorStatusCode").and_then(Value::as_u64).filter(|status| *status >= 400);
-    if answer.get("error").is_none() && status.is_none() {
-        return None;
-    }
-    let reply = Reply {
-        reason: text("/error/errors/0/code").and_then(word),
-        message: text("/error/errors/0/message").unwrap_or_default().to_owned(),
-        ..Reply::default()
-    };
-    Some(of_operation(operation, resource, status.and_then(|status| u16::try_from(status).ok()), &reply))
-}
-
-/// What an accepted operation failed with, if it did. Nothing was made.
 pub(crate) fn operation(operation: &str, resource: &str, answer: &Operation) -> Option<Error> {
     let first = answer.error.as_ref().and_then(|error| error.errors.first());
     let status = answer.http_error_status_code.filter(|status| *status >= 400);
@@ -70,25 +55,21 @@ pub(crate) fn operation(operation: &str, resource: &str, answer: &Operation) -> 
         message: first.and_then(|error| error.message.clone()).unwrap_or_default(),
         ..Reply::default()
     };
-    Some(of_operation(operation, resource, status.and_then(|status| u16::try_from(status).ok()), &reply))
-}
-
-fn of_operation(operation: &str, resource: &str, status: Option<u16>, reply: &Reply) -> Error {
     let code = reply.reason.as_deref().unwrap_or_default();
     let (kind, message) = match code {
-        "QUOTA_EXCEEDED" => (Kind::Throttled, quota(reply)),
+        "QUOTA_EXCEEDED" => (Kind::Throttled, quota(&reply)),
         "RESOURCE_OPERATION_RATE_EXCEEDED" | "RATE_LIMIT_EXCEEDED" => {
             (Kind::Throttled, "too many operations on this resource in a short time".to_owned())
         }
         "RESOURCE_NOT_FOUND" => (Kind::NotFound, "it does not exist".to_owned()),
         "RESOURCE_ALREADY_EXISTS" => (Kind::Conflict, "the name is taken".to_owned()),
-        "PERMISSIONS_ERROR" => (Kind::Denied, denied(reply)),
+        "PERMISSIONS_ERROR" => (Kind::Denied, denied(&reply)),
         "RESOURCE_NOT_READY" | "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE" => {
             (Kind::Unavailable, "the resource is busy".to_owned())
         }
-        _ => by_status(status.unwrap_or(500), reply),
+        _ => by_status(status.and_then(|status| u16::try_from(status).ok()).unwrap_or(500), &reply),
     };
-    Error::new(kind, operation, format!("the accepted operation failed: {message}")).on(resource)
+    Some(Error::new(kind, operation, format!("the accepted operation failed: {message}")).on(resource))
 }
 
 #[derive(Default)]
@@ -270,9 +251,6 @@ mod tests {
         let error = answer("x", "y", 409, br#"{"error":{"code":409,"status":"ABORTED","message":"etag"}}"#, None);
         assert_eq!(error.kind(), Kind::Conflict);
         assert_eq!(answer("x", "y", 502, b"<html>", None).kind(), Kind::Unavailable);
-        assert!(failed("x", "y", &serde_json::json!({"status": "DONE"})).is_none());
-        let operation = serde_json::json!({"status": "DONE", "error": {"errors": [{"code": "QUOTA_EXCEEDED", "message": "Quota 'CPUS' exceeded."}]}});
-        assert_eq!(failed("x", "y", &operation).map(|error| error.kind()), Some(Kind::Throttled));
     }
 
     #[test]
