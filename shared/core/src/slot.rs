@@ -66,6 +66,15 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
         false
     }
 
+    /// Whether a change that was made at `made` may be undone now. Asked before a revert claims anything, so that a no
+    /// leaves everything as it is.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Refused`], with what undoing it would do, and until when or without which option.
+    fn may_undo(&self, _api: &Self::Api, _made: Timestamp, _now: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether the attacker can notice it from the inside.
     fn visible_to_attacker(&self) -> bool {
         false

@@ -31,6 +31,8 @@ pub struct Shared {
     killed: Notify,
     faults: Mutex<Vec<Kind>>,
     moved: AtomicI64,
+    /// Undoing is refused.
+    pub sealed: std::sync::atomic::AtomicBool,
 }
 
 /// Whether the fatal call is carried out.
@@ -236,6 +238,11 @@ impl Slot for Dial {
 
     fn kept(&self) -> Option<&'static str> {
         matches!(self, Self::Photo).then_some("evidence is kept")
+    }
+
+    fn may_undo(&self, api: &Panel, made: Timestamp, now: Timestamp) -> Result<()> {
+        let early = api.0.sealed.load(Ordering::SeqCst) && now < made + SignedDuration::from_hours(1);
+        if early { Err(Error::refused("not within the hour")) } else { Ok(()) }
     }
 
     fn shared(&self) -> Option<i64> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub use venv::{ensure_bench_venv, ensure_venv};
+pub use venv::{ensure_bench_venv, ensure_google_venv, ensure_venv};
 
 const SERVE: &str = include_str!("serve.py");
 const SEED_INSTANCE: &str = include_str!("seed_instance.py");
