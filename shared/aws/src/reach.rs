@@ -66,6 +66,10 @@ impl<S: Reach> Cloud<Ec2Instance> for Ec2<S> {
         self.aws.warm().await;
     }
 
+    fn uid(&self, target: &Ec2Instance) -> Option<String> {
+        self.aws.uid(target)
+    }
+
     async fn home(&self) -> Result<Scope> {
         self.aws.home().await
     }
