@@ -62,6 +62,10 @@ impl<S: Reach> Cloud<Ec2Instance> for InGroup<S> {
         Ok(Self { ec2: Ec2::from_env()? })
     }
 
+    fn needing(self, responder: &'static str, needs: Permissions) -> Self {
+        Self { ec2: self.ec2.needing(responder, needs) }
+    }
+
     async fn warm(&self) {
         self.ec2.warm().await;
     }

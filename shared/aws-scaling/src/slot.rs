@@ -172,6 +172,11 @@ impl Slot for ScalingSlot {
     fn lag(&self) -> Duration {
         LAG
     }
+
+    /// A protection is; leaving a group twice would count twice.
+    fn repeatable(&self) -> bool {
+        matches!(self, Self::ScaleIn(_))
+    }
 }
 
 impl ScalingSlot {

@@ -58,6 +58,19 @@ impl Ec2Api {
     /// [`Kind::NotFound`] when it is terminated or shutting down; [`Kind::Conflict`] when the credentials see it in
     /// another account than the target names.
     pub async fn instance(&self, id: &InstanceId) -> Result<Instance> {
+        let instance = self.instance_even_gone(id).await?;
+        if is_gone(&instance.state) {
+            let message = format!("it is {}", instance.state);
+            return Err(Error::new(Kind::NotFound, "ec2:DescribeInstances", message).on(id.as_str()));
+        }
+        Ok(instance)
+    }
+
+    /// The same, as long as EC2 describes it: an hour after its end it no longer does.
+    ///
+    /// # Errors
+    /// As [`instance`](Self::instance), but for an instance that is terminated or shutting down.
+    pub async fn instance_even_gone(&self, id: &InstanceId) -> Result<Instance> {
         const OPERATION: &str = "ec2:DescribeInstances";
         let found = self
             .client
@@ -73,11 +86,7 @@ impl Ec2Api {
             let message = format!("these credentials see it in another account than {}", self.account);
             return Err(refuse(Kind::Conflict, message));
         }
-        let instance = Instance::read(described);
-        if is_gone(&instance.state) {
-            return Err(refuse(Kind::NotFound, format!("it is {}", instance.state)));
-        }
-        Ok(instance)
+        Ok(Instance::read(described))
     }
 
     /// The snapshots of a record. One call a page, `ec2:DescribeSnapshots`; one page unless someone plants.

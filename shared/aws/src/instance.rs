@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{AttachmentStatus, DeviceType, Instance as Described, InstanceLifecycleType};
+use aws_sdk_ec2::types::{AttachmentStatus, DeviceType, Instance as Described, InstanceLifecycleType, InstanceMetadataEndpointState};
 use stanch_core::names::{InstanceId, VolumeId};
 
 use crate::interface::Interface;
@@ -26,6 +26,8 @@ pub struct Instance {
     pub interfaces: Vec<Interface>,
     /// How many interfaces it has, whether or not they could be read.
     pub interface_count: usize,
+    /// Its metadata service answers: that is where it gets credentials from.
+    pub imds: bool,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -74,6 +76,8 @@ impl Instance {
             instance_store_root: described.root_device_type() == Some(&DeviceType::InstanceStore),
             interface_count: described.network_interfaces().len(),
             interfaces,
+            imds: described.metadata_options().and_then(|options| options.http_endpoint())
+                != Some(&InstanceMetadataEndpointState::Disabled),
             tags: described.tags().iter().filter_map(tag).collect(),
         }
     }

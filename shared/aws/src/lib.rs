@@ -20,35 +20,43 @@ mod cidr;
 mod cloud;
 mod ec2;
 mod error;
+mod even_gone;
 mod evidence;
+pub mod grants;
 mod http;
 mod instance;
 mod interface;
+mod member;
 mod network;
+mod profile;
 mod reach;
 mod shell;
 mod slot;
 mod state;
 
+/// What a service's clients are made of, for the other parts of the wing: see [`Aws::session`].
+pub use aws_config::SdkConfig;
+
 #[cfg(test)]
 mod tests;
 
-pub use aws_config::SdkConfig;
-
 pub use check::line as check_line;
 pub use cidr::Cidr;
-pub use cloud::{Aws, shared_config};
+pub use cloud::{Aws, exempt, shared_config};
 pub use ec2::{Ec2Api, SnapshotLockInfo};
-pub use error::classify;
+pub use error::{classify, plain};
+pub use even_gone::EvenGone;
 pub use evidence::{Captured, Discounted, Evidence};
 pub use instance::{Instance, Volume};
 pub use interface::{Group, Interface};
 pub use network::{Address, Found};
+pub use profile::Associated;
 pub use reach::{Ec2, Reach};
 pub use shell::{next_order, word};
 pub use slot::{
     AddressSlot, AddressState, AutoAssign, DeleteOnTermination, ElasticIp, InstanceAttribute, InstanceTag,
     InterfaceGroups, Ipv6Address, IsolationSlot, IsolationState, MAX_EXCLUDED, Manner, NoAddress, Place, Presence,
-    Protection, ProtectionSlot, ProtectionState, QuarantineGroup, Rules, SnapshotLock, SnapshotSet, SnapshotSlot,
-    SnapshotState, SnapshotToken, TagSlot, TagState, tag_value,
+    ProfileSlot, ProfileState, ProfileToken, Protection, ProtectionSlot, ProtectionState, QuarantineGroup, Rules,
+    SnapshotLock, SnapshotSet, SnapshotSlot, SnapshotState, SnapshotToken, TagSlot, TagState, TerminationSlot,
+    TerminationState, name_of, tag_value,
 };

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use aws_config::SdkConfig;
 use stanch_core::{Check, Cloud, Either, Identity, Permission, Permissions, Result, Scope, Slot, target::Ec2Instance};
 
-use crate::{check, cloud::Aws, ec2::Ec2Api, instance::Instance};
+use crate::{check, cloud::Aws, ec2::Ec2Api, grants::Names, instance::Instance};
 
 /// A slot that says how its clients are made and how its permissions are tried. A program links the calls of the
 /// slots that it names, and no others.
@@ -59,11 +59,15 @@ impl<S: Reach> Cloud<Ec2Instance> for Ec2<S> {
     type Facts = Instance;
 
     fn from_env() -> Result<Self> {
-        Aws::from_env().map(Self::from)
+        <Aws as Cloud<Ec2Instance>>::from_env().map(Self::from)
+    }
+
+    fn needing(self, responder: &'static str, needs: Permissions) -> Self {
+        Cloud::<Ec2Instance>::needing(self.aws, responder, needs).into()
     }
 
     async fn warm(&self) {
-        self.aws.warm().await;
+        Cloud::<Ec2Instance>::warm(&self.aws).await;
     }
 
     fn uid(&self, target: &Ec2Instance) -> Option<String> {
@@ -71,11 +75,11 @@ impl<S: Reach> Cloud<Ec2Instance> for Ec2<S> {
     }
 
     async fn home(&self) -> Result<Scope> {
-        self.aws.home().await
+        Cloud::<Ec2Instance>::home(&self.aws).await
     }
 
     async fn connect(&self, target: &Ec2Instance) -> Result<S::Api> {
-        let config = self.aws.session(&target.account, &target.region).await?;
+        let config = self.aws.session_on(&target.account, Some(&target.region), Names::of(target)).await?;
         Ok(S::connect(&config, target))
     }
 

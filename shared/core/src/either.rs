@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -121,6 +122,18 @@ impl<A: Slot<Token: Clone>, B: Slot<Token: Clone>> Slot for Either<A, B> {
 
     fn disruption(&self) -> Disruption {
         ask!(self, disruption)
+    }
+
+    fn bind(&self, to: &Self::State, now: Timestamp) -> Option<Self::State> {
+        match (self, to) {
+            (Self::One(slot), Either::One(to)) => slot.bind(to, now).map(Either::One),
+            (Self::Other(slot), Either::Other(to)) => slot.bind(to, now).map(Either::Other),
+            _ => None,
+        }
+    }
+
+    fn repeatable(&self) -> bool {
+        ask!(self, repeatable)
     }
 
     fn lag(&self) -> Duration {

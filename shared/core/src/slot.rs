@@ -76,6 +76,18 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
         Disruption::None
     }
 
+    /// An after that depends on when the write is made (`aws:TokenIssueTime`): what it is, if the stage begins now. It
+    /// is saved with the begin, before the first call, so that a resume writes the same and a redelivery moves nothing.
+    fn bind(&self, _to: &Self::State, _now: Timestamp) -> Option<Self::State> {
+        None
+    }
+
+    /// Writing it twice is the same as once: a write of unknown outcome is made again at once, and not looked for
+    /// during `lag` first.
+    fn repeatable(&self) -> bool {
+        false
+    }
+
     /// How long the provider may not show a write that it has accepted. For that long after a write of unknown
     /// outcome, absence proves nothing and the driver asks again.
     fn lag(&self) -> Duration {

@@ -8,17 +8,21 @@
 //! | [`ProtectionSlot`] | what keeps an instance and its volumes from being ended |
 //! | [`AddressSlot`] | public addresses of interfaces |
 //! | [`TagSlot`] | tags of an instance |
+//! | [`ProfileSlot`] | the instance profile, and the metadata service that hands its credentials out |
+//! | [`TerminationSlot`] | the end of an instance |
 
 mod address;
 mod interface;
 mod isolation;
 mod lock;
 mod manner;
+mod profile;
 mod protection;
 mod quarantine;
 mod snapshot;
 mod snapshots;
 mod tag;
+mod termination;
 
 use std::time::Duration;
 
@@ -30,11 +34,13 @@ pub use self::{
     isolation::{IsolationSlot, IsolationState, Presence},
     lock::SnapshotLock,
     manner::Manner,
+    profile::{ProfileSlot, ProfileState, ProfileToken, name_of},
     protection::{DeleteOnTermination, InstanceAttribute, Protection, ProtectionSlot, ProtectionState},
     quarantine::{QuarantineGroup, Rules},
     snapshot::{SnapshotSlot, SnapshotState, SnapshotToken},
     snapshots::{MAX_EXCLUDED, SnapshotSet},
     tag::{InstanceTag, TagSlot, TagState},
+    termination::{TerminationSlot, TerminationState},
 };
 
 pub(crate) use self::quarantine::rules_of;

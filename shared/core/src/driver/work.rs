@@ -221,7 +221,7 @@ impl<R: Responder> Driver<R> {
         let lag = slot.lag();
         // Until when absence proves nothing.
         let resumed = task.since == Since::Resumed;
-        let mut hidden_until = resumed.then(|| clock::after(self.clock.now(), lag));
+        let mut hidden_until = (resumed && !slot.repeatable()).then(|| clock::after(self.clock.now(), lag));
         let mut ours = resumed;
         let mut unseen = task.unseen(self.clock.now());
         let mut accepted = false;
@@ -281,7 +281,9 @@ impl<R: Responder> Driver<R> {
                 Err(error) => {
                     if error.kind() == Kind::Unavailable {
                         ours = true;
-                        hidden_until = Some(clock::after(self.clock.now(), lag));
+                        if !slot.repeatable() {
+                            hidden_until = Some(clock::after(self.clock.now(), lag));
+                        }
                     }
                     if let Err(error) = self.again(&mut attempt, error, deadline).await {
                         return task.outcome(Progress::Failed, None, Some(error));

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     parts,
     record::{Lease, Record},
+    sibling::Sibling,
     store::{Item, Key, Saved, Store, Write},
 };
 use crate::{
@@ -155,6 +156,18 @@ impl<S: Slot> Book<S> {
             brake: read(brake.as_ref())?.filter(|brake: &Brake| brake.on),
             record: body.map(|body| Record::read(&body)).transpose()?,
         })
+    }
+
+    /// What other responders' records of the same target say.
+    pub(crate) async fn siblings(&self, responders: &[&'static str]) -> Result<Vec<Sibling>> {
+        if responders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = |name: &&str| Key(format!("record {name} {} {}", self.scope, self.uid));
+        let keys: Vec<_> = responders.iter().map(key).collect();
+        let items = patient(&*self.clock, || self.store.load(&keys)).await?;
+        let found = responders.iter().zip(&items).map(|(name, item)| Sibling::read(name, item.as_ref()));
+        found.filter_map(Result::transpose).collect()
     }
 
     /// Our lease, to be asked before each write.

@@ -179,6 +179,20 @@ impl<S: Slot> Record<S> {
         }
     }
 
+    /// Sets what depends on when a stage begins. Called once, when its begin is about to be saved.
+    pub(crate) fn bind(&mut self, stage: usize, now: Timestamp) {
+        for entry in self.stages.get_mut(stage).into_iter().flatten() {
+            if let Some(bound) = entry.change.slot.bind(&entry.change.after, now) {
+                entry.change.after = bound;
+            }
+        }
+    }
+
+    /// The changes, with what undo brings back as their before.
+    pub(crate) fn changes(&self) -> Vec<Change<S>> {
+        self.entries().map(|entry| Change { before: entry.restore.clone(), ..entry.change.clone() }).collect()
+    }
+
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry<S>> {
         self.stages.iter().flatten()
     }
