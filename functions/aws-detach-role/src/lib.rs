@@ -294,7 +294,7 @@ impl Deny<'_> {
         if present.as_ref() != Some(&wanted) {
             iam.room_for(who, &name, &wanted).await?;
         }
-        let slot = IamSlot::InlinePolicy(Inline::new(self.who, *sessions == Sessions::All));
+        let slot = IamSlot::InlinePolicy(Inline::new(who.clone(), *sessions == Sessions::All));
         let state = |policy: Option<Policy>| IamState::InlinePolicy { policy };
         Ok(Change { slot, before: state(present), after: state(Some(wanted)) }.other())
     }

@@ -128,6 +128,11 @@ impl Slot for IsolationSlot {
     fn lag(&self) -> Duration {
         LAG
     }
+
+    /// What is written is the whole state.
+    fn repeatable(&self) -> bool {
+        true
+    }
 }
 
 impl IsolationSlot {
