@@ -9,6 +9,7 @@
 )]
 
 mod aws;
+mod aws_identity;
 mod gcp;
 mod k8s;
 mod suite;
