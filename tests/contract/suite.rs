@@ -205,7 +205,7 @@ async fn killed_at_any_call_it_converges<B: Bed>(bed: &B) {
 }
 
 async fn fifty_redeliveries_at_once<B: Bed>(bed: &B) {
-    let trial = Trial::new(bed);
+    let trial = Trial { clock: Skipping::steady(), ..Trial::new(bed) };
     let (target, inc) = (bed.target(), incident("inc-fifty"));
     let driver = Arc::new(trial.process());
     let runs: Vec<_> = (0..50)
