@@ -9,6 +9,8 @@
 )]
 
 mod aws;
+mod aws_instance;
+mod ec2;
 mod gcp;
 mod k8s;
 mod suite;
