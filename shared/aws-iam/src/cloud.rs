@@ -4,12 +4,12 @@ use futures::future::try_join;
 use stanch_aws::{Aws, exempt, grants::Names};
 use stanch_core::{
     Check, Cloud, Error, Identity, Kind, Permissions, Result, Scope,
-    names::AccountId,
     target::{Ec2Instance, IamPrincipal, IamWho},
 };
 
 use crate::{
     api::IamApi,
+    check,
     principal::{Principal, Who},
 };
 
@@ -107,18 +107,6 @@ impl Cloud<IamPrincipal> for AwsIam {
     }
 
     async fn check(&self, api: &IamApi, target: &IamPrincipal, needs: &Permissions) -> Vec<Check> {
-        check(api, &target.account, needs).await
+        check::permissions(api, &target.account, needs).await
     }
-}
-
-/// Who we are, and that IAM has no way to try a permission without using it.
-pub async fn check(api: &IamApi, account: &AccountId, needs: &Permissions) -> Vec<Check> {
-    let what = "sts:GetCallerIdentity".to_owned();
-    let caller = match api.caller().await {
-        Ok(arn) => Check { what, ok: account_of(&arn) == Some(account.as_str()), detail: arn },
-        Err(error) => Check { what, ok: false, detail: error.to_string() },
-    };
-    let unused = [needs.plan, needs.apply, needs.revert].concat().len();
-    let detail = format!("{unused} permissions; IAM and EKS have no DryRun, so that they are not tried");
-    vec![caller, Check { what: "iam".to_owned(), ok: true, detail }]
 }

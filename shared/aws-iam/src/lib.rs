@@ -12,6 +12,7 @@
 //! | `slot` | [`IamSlot`]: one variant for each place that can be written |
 
 mod api;
+pub mod check;
 mod cloud;
 pub mod deny;
 mod policy;
@@ -27,4 +28,4 @@ pub use cloud::AwsIam;
 pub use policy::Policy;
 pub use principal::{Principal, Who};
 pub use slot::{IamSlot, IamState, Inline, policy_name};
-pub use trust::{Trust, Web};
+pub use trust::{Trust, Web, closed, subject};

@@ -9,13 +9,14 @@ use std::time::Duration;
 use aws_sdk_iam::types::StatusType;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use stanch_aws::{classify, word};
+use stanch_aws::{Reach, SdkConfig, classify, word};
 use stanch_core::{
     Disruption, Error, Kind, Mark, Recorded, Result, Seen, Slot,
     names::{AccessKeyId, IamName},
+    target::Ec2Instance,
 };
 
-use crate::{api::IamApi, deny, policy::Policy, principal::Who};
+use crate::{api::IamApi, check, deny, policy::Policy, principal::Who};
 
 /// How long a change may not show.
 const LAG: Duration = Duration::from_secs(30);
@@ -199,6 +200,16 @@ impl Slot for IamSlot {
 
     fn lag(&self) -> Duration {
         LAG
+    }
+}
+
+impl Reach for IamSlot {
+    fn connect(config: &SdkConfig, target: &Ec2Instance) -> IamApi {
+        IamApi::new(config, &target.account)
+    }
+
+    async fn attempt(api: &IamApi, _: &Ec2Instance, action: &'static str) -> Option<Result<()>> {
+        check::attempt(api, action).await
     }
 }
 

@@ -1,6 +1,9 @@
 //! One AWS configuration a process; clients for the account and region of each order.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use aws_config::{AppName, BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -9,7 +12,8 @@ use stanch_core::{
     names::{AccountId, Region},
     target::Ec2Instance,
 };
-use tokio::sync::OnceCell;
+use serde_json::Value;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
     check,
@@ -27,6 +31,8 @@ const EXEMPT: &str = "stanch:exempt";
 const CONNECT: Duration = Duration::from_secs(3);
 /// One attempt, from sending to the whole answer. The one retry layer is the driver's, bounded by its deadline.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// An assumed role's credentials that end sooner than this are not begun with: the longest Lambda run.
+const RENEW: Duration = Duration::from_mins(15);
 /// Where STS is asked who we are when no region is configured: an identity is the same in every region.
 const IDENTITY_REGION: &str = "us-east-1";
 
@@ -68,6 +74,8 @@ pub struct Aws {
     given: Option<Given>,
     member: Option<Member>,
     needs: Option<(&'static str, Permissions)>,
+    /// The credentials of other accounts, by what they are limited to.
+    assumed: Mutex<BTreeMap<String, Credentials>>,
     account: OnceCell<AccountId>,
     config: OnceCell<SdkConfig>,
 }
@@ -148,7 +156,18 @@ impl Aws {
             policy(responder, &[needs.plan, needs.apply, needs.revert].concat(), &names)
         });
         let config = config.build();
-        let credentials = member.assume(&config, account, place, policy.as_ref()).await?;
+        let key = format!("{account} {}", policy.as_ref().map(Value::to_string).unwrap_or_default());
+        let mut assumed = self.assumed.lock().await;
+        let soon = SystemTime::now() + RENEW;
+        let known = assumed.get(&key).filter(|known| known.expiry().is_none_or(|expiry| expiry > soon));
+        let credentials = match known {
+            Some(known) => known.clone(),
+            None => {
+                let made = member.assume(&config, account, place, policy.as_ref()).await?;
+                assumed.insert(key, made.clone());
+                made
+            }
+        };
         Ok(config.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
     }
 

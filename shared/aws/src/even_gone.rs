@@ -4,7 +4,11 @@ use stanch_core::{
     Check, Cloud, Identity, Kind, Permissions, Result, Scope, Target, TargetKind, target::Ec2Instance,
 };
 
-use crate::{cloud::Aws, ec2::Ec2Api, instance::Instance};
+use crate::{
+    cloud::Aws,
+    instance::Instance,
+    reach::{Ec2, Reach},
+};
 
 /// An EC2 instance, terminated or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +27,8 @@ impl TargetKind for EvenGone {
     }
 }
 
-impl Cloud<EvenGone> for Aws {
-    type Api = Ec2Api;
+impl<S: Reach> Cloud<EvenGone> for Ec2<S> {
+    type Api = S::Api;
     type Facts = Instance;
 
     fn from_env() -> Result<Self> {
@@ -40,18 +44,19 @@ impl Cloud<EvenGone> for Aws {
     }
 
     fn uid(&self, target: &EvenGone) -> Option<String> {
-        self.uid(&target.0)
+        <Self as Cloud<Ec2Instance>>::uid(self, &target.0)
     }
 
     async fn home(&self) -> Result<Scope> {
         <Self as Cloud<Ec2Instance>>::home(self).await
     }
 
-    async fn connect(&self, target: &EvenGone) -> Result<Ec2Api> {
-        self.connect(&target.0).await
+    async fn connect(&self, target: &EvenGone) -> Result<S::Api> {
+        <Self as Cloud<Ec2Instance>>::connect(self, &target.0).await
     }
 
-    async fn identify(&self, api: &Ec2Api, target: &EvenGone) -> Result<Identity<Instance>> {
+    async fn identify(&self, _: &S::Api, target: &EvenGone) -> Result<Identity<Instance>> {
+        let api = self.aws().connect(&target.0).await?;
         let facts = match api.instance_even_gone(&target.0.id).await {
             Ok(facts) => facts,
             // An id is never used again, so that one that EC2 no longer knows is one that has ended, or never was.
@@ -60,10 +65,10 @@ impl Cloud<EvenGone> for Aws {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self::identity_of(&target.0, facts))
+        Ok(Aws::identity_of(&target.0, facts))
     }
 
-    async fn check(&self, api: &Ec2Api, target: &EvenGone, needs: &Permissions) -> Vec<Check> {
-        self.check(api, &target.0, needs).await
+    async fn check(&self, api: &S::Api, target: &EvenGone, needs: &Permissions) -> Vec<Check> {
+        <Self as Cloud<Ec2Instance>>::check(self, api, &target.0, needs).await
     }
 }

@@ -34,9 +34,6 @@ mod shell;
 mod slot;
 mod state;
 
-/// What a service's clients are made of, for the other parts of the wing: see [`Aws::session`].
-pub use aws_config::SdkConfig;
-
 #[cfg(test)]
 mod tests;
 

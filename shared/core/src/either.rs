@@ -116,6 +116,17 @@ impl<A: Slot<Token: Clone>, B: Slot<Token: Clone>> Slot for Either<A, B> {
         }
     }
 
+    fn patience(&self) -> Duration {
+        ask!(self, patience)
+    }
+
+    fn may_undo(&self, api: &Self::Api, made: Timestamp, now: Timestamp) -> Result<()> {
+        match self {
+            Self::One(slot) => slot.may_undo(&api.0, made, now),
+            Self::Other(slot) => slot.may_undo(&api.1, made, now),
+        }
+    }
+
     fn visible_to_attacker(&self) -> bool {
         ask!(self, visible_to_attacker)
     }

@@ -66,6 +66,15 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
         false
     }
 
+    /// Whether a change that was made at `made` may be undone now. Asked before a revert claims anything, so that a no
+    /// leaves everything as it is.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Refused`], with what undoing it would do, and until when or without which option.
+    fn may_undo(&self, _api: &Self::Api, _made: Timestamp, _now: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether the attacker can notice it from the inside.
     fn visible_to_attacker(&self) -> bool {
         false
@@ -91,6 +100,13 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
     /// How long the provider may not show a write that it has accepted. For that long after a write of unknown
     /// outcome, absence proves nothing and the driver asks again.
     fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How long the write may be held back ([`crate::Kind::Throttled`]), and its effect be awaited, without that being
+    /// a failure: a budget that must let a pod go, a pod that takes its time to end. The usual number of tries does
+    /// not count meanwhile. Looks follow each other closely then: a slot with patience shares them.
+    fn patience(&self) -> Duration {
         Duration::ZERO
     }
 }

@@ -11,12 +11,16 @@ use serde::{Deserialize, Serialize};
 use stanch_core::{
     Disruption, Error, Kind, Mark, Recorded, Result, Seen, Slot,
     names::{InstanceId, Region},
+    target::Ec2Instance,
 };
 
-use crate::{ec2::Ec2Api, error::classify, shell};
-
-/// How long an association may not show in a description (EC2 Developer Guide: "Eventual consistency").
-const LAG: Duration = Duration::from_secs(30);
+use super::LAG;
+use crate::{
+    ec2::{Ec2Api, dry_run},
+    error::classify,
+    reach::Reach,
+    shell,
+};
 
 /// One place from which an instance gets credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,6 +152,25 @@ impl Slot for ProfileSlot {
 
     fn lag(&self) -> Duration {
         LAG
+    }
+}
+
+impl Reach for ProfileSlot {
+    fn connect(config: &aws_config::SdkConfig, target: &Ec2Instance) -> Ec2Api {
+        Ec2Api::connect(config, target)
+    }
+
+    /// Associations have no `DryRun`: whether they may be ended shows when they are.
+    async fn attempt(api: &Ec2Api, target: &Ec2Instance, action: &'static str) -> Option<Result<()>> {
+        let id = target.id.as_str();
+        Some(match action {
+            "ec2:DescribeIamInstanceProfileAssociations" => api.profile(&target.id).await.map(drop),
+            "ec2:ModifyInstanceMetadataOptions" => {
+                let call = api.client.modify_instance_metadata_options().instance_id(id).dry_run(true);
+                dry_run(action, id, call.http_endpoint(InstanceMetadataEndpointState::Disabled).send().await)
+            }
+            _ => return None,
+        })
     }
 }
 

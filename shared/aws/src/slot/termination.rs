@@ -10,12 +10,16 @@ use serde::{Deserialize, Serialize};
 use stanch_core::{
     Disruption, Error, Kind, Mark, Recorded, Result, Seen, Slot,
     names::{InstanceId, Region},
+    target::Ec2Instance,
 };
 
-use crate::{ec2::Ec2Api, error::classify, instance::is_gone};
-
-/// How long a state may not show in a description (EC2 Developer Guide: "Eventual consistency").
-const LAG: Duration = Duration::from_secs(30);
+use super::LAG;
+use crate::{
+    ec2::{Ec2Api, dry_run},
+    error::classify,
+    instance::is_gone,
+    reach::Reach,
+};
 
 /// What stands between an instance and its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +145,32 @@ impl Slot for TerminationSlot {
 
     fn lag(&self) -> Duration {
         LAG
+    }
+}
+
+impl Reach for TerminationSlot {
+    fn connect(config: &aws_config::SdkConfig, target: &Ec2Instance) -> Ec2Api {
+        Ec2Api::connect(config, target)
+    }
+
+    async fn attempt(api: &Ec2Api, target: &Ec2Instance, action: &'static str) -> Option<Result<()>> {
+        let id = target.id.as_str();
+        Some(match action {
+            "ec2:DescribeInstanceAttribute" => api.protected(&target.id).await.map(drop),
+            "ec2:DescribeSnapshots" => {
+                let call = api.client.describe_snapshots().owner_ids("self").max_results(5).dry_run(true);
+                dry_run(action, id, call.send().await)
+            }
+            "ec2:ModifyInstanceAttribute" => {
+                let value = AttributeBooleanValue::builder().value(false).build();
+                let call = api.client.modify_instance_attribute().instance_id(id).disable_api_termination(value);
+                dry_run(action, id, call.dry_run(true).send().await)
+            }
+            "ec2:TerminateInstances" => {
+                dry_run(action, id, api.client.terminate_instances().instance_ids(id).dry_run(true).send().await)
+            }
+            _ => return None,
+        })
     }
 }
 

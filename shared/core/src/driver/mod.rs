@@ -105,6 +105,7 @@ impl<R: Responder> Driver<R> {
             changes: Vec::new(),
             undo: Undo::None("nothing was changed".to_owned()),
             remaining: Vec::new(),
+            found: Vec::new(),
             started,
             finished: started,
             record: None,
