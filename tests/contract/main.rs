@@ -10,6 +10,8 @@
 
 mod aws;
 mod aws_identity;
+mod aws_instance;
+mod ec2;
 mod gcp;
 mod k8s;
 mod suite;

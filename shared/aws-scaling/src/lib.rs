@@ -13,9 +13,6 @@ mod api;
 mod grouped;
 mod slot;
 
-#[cfg(test)]
-mod tests;
-
 pub use api::{Group, Lifecycle, ScalingApi};
 pub use grouped::{Grouped, InGroup};
 pub use slot::{Membership, ScaleIn, ScalingSlot, ScalingState};

@@ -24,6 +24,8 @@ pub use venv::{ensure_bench_venv, ensure_google_venv, ensure_venv};
 const SERVE: &str = concat!(include_str!("aws.py"), "\n", include_str!("pods.py"), "\n", include_str!("serve.py"));
 const PYTHON: &str = include_str!("python.py");
 const SEED_INSTANCE: &str = include_str!("seed_instance.py");
+const SEED_EC2: &str = include_str!("seed_ec2.py");
+const DESCRIBE: &str = include_str!("describe.py");
 const REGION: &str = "eu-central-1";
 
 /// An instance that was planted.
@@ -37,6 +39,18 @@ pub struct SeededInstance {
     pub account: String,
     /// Its EBS volumes, root first.
     pub volumes: Vec<String>,
+    /// Its network interfaces, the primary one first; of [`Moto::seed_ec2`] only.
+    #[serde(default)]
+    pub interfaces: Vec<String>,
+    /// The VPC that it is in; of [`Moto::seed_ec2`] only.
+    #[serde(default)]
+    pub vpc: String,
+    /// The subnet that it is in; of [`Moto::seed_ec2`] only.
+    #[serde(default)]
+    pub subnet: String,
+    /// The Auto Scaling group that it is in.
+    #[serde(default)]
+    pub group: Option<String>,
 }
 
 /// A running moto server. Killed, by its own PID, when dropped.
@@ -144,6 +158,19 @@ impl Moto {
         let tags: BTreeMap<_, _> = tags.iter().copied().collect();
         let seeded = self.python_with(SEED_INSTANCE, &json!({"volumes": volumes, "tags": tags}))?;
         serde_json::from_value(seeded).map_err(io::Error::other)
+    }
+
+    /// Plants an instance in a VPC of its own (or `vpc` and `subnet`), as told:
+    /// `{"interfaces": [{"groups": 2, "ipv6": 1, "address": "none|auto|elastic"}], "volumes": 3, "spot": true,
+    /// "stopped": true, "tags": {}, "group": {"min": 1, "max": 3, "desired": 2}}`.
+    pub fn seed_ec2(&self, wanted: &Value) -> io::Result<SeededInstance> {
+        serde_json::from_value(self.python_with(SEED_EC2, wanted)?).map_err(io::Error::other)
+    }
+
+    /// An instance as the describe calls show it, with its interfaces, attributes, addresses, group and our security
+    /// groups in its VPC; without what AWS assigns anew.
+    pub fn describe_ec2(&self, instance: &str) -> io::Result<Value> {
+        self.python_with(DESCRIBE, &json!(instance))
     }
 
     /// Makes a `DynamoDB` table with the hash key `key` (a string), billed per request.
