@@ -35,6 +35,8 @@ mod objects;
 mod policy_report;
 pub mod pubsub;
 mod scc;
+#[cfg(test)]
+mod testing;
 mod text;
 mod tracee;
 mod trivy;
@@ -104,6 +106,7 @@ impl Decoder<'_> {
         let format = Format::of(at)?;
         match format {
             Format::CloudEvent => self.inner(envelope::unwrap(at)?, wrapped.within(format, at)?),
+            Format::Binary => self.part(&envelope::binary(at)?, wrapped.within(format, at)?),
             Format::PubSub => {
                 let (push, path) = pubsub::read(at)?;
                 if push.data.len() > context.limits.pubsub {
@@ -160,6 +163,7 @@ impl Wrapped {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     CloudEvent,
+    Binary,
     PubSub,
     EventBridge,
     Findings,
@@ -187,6 +191,7 @@ impl Format {
             || has("findings") && at.get("findings").is_ok_and(|it| it.is_object());
         let looks = [
             (Self::CloudEvent, is_cloudevent),
+            (Self::Binary, has("headers") && has("body")),
             (Self::PubSub, pubsub::is_push(at)),
             (Self::EventBridge, has_any(&["detail-type", "detail"])),
             (Self::Findings, has_any(&["Findings", "findings"]) && !is_scc),
@@ -216,7 +221,7 @@ impl Format {
 }
 
 /// The keys at the top that tell one format from another.
-const MARKS: [&str; 34] = [
+const MARKS: [&str; 36] = [
     "specversion",
     "detail-type",
     "detail",
@@ -251,4 +256,6 @@ const MARKS: [&str; 34] = [
     "operatorObject",
     "kind",
     "apiVersion",
+    "headers",
+    "body",
 ];

@@ -11,7 +11,19 @@ use crate::common::{Outcome, check, context, files, public, shown, skipped};
 const TABLE: &str = include_str!("public.tsv");
 
 /// The file names of the detectors that this crate knows.
-const OURS: [&str; 5] = ["guardduty", "logentry", "falco", "pubsub", "cloudevents"];
+const OURS: [&str; 11] = [
+    "cloudevents",
+    "falco",
+    "guardduty",
+    "kubearmor",
+    "logentry",
+    "monitoring",
+    "policyreport",
+    "pubsub",
+    "scc",
+    "tracee",
+    "trivy",
+];
 
 fn is_ours(name: &str) -> bool {
     OURS.iter().any(|ours| name.starts_with(ours))
@@ -87,6 +99,7 @@ fn is_as_expected(file: &str, expected: &str, outcome: &Outcome) -> bool {
         alerts.iter().all(|alert| alert.inactive.is_some() || alert.subjects.is_empty()) && !alerts.is_empty()
     });
     let pod = shown == "eks:123456789012/us-east-1/prod pod/default/kubecon";
+    let miner = shown == "gcp:terra-2d61a51b instance/us-central1-a/saturn-5434a6f7-6739-4843-9b5e-4fa03fe51d76";
     match expected {
         // Read the pod and nothing else; the host name is not a subject beside it.
         "no node action" | "identity only from output_fields" | "handled like data, or rejected cleanly" => pod,
@@ -97,7 +110,15 @@ fn is_as_expected(file: &str, expected: &str, outcome: &Outcome) -> bool {
             shown == "eks:123456789012/us-east-1/nexacorp-prod deployments/kube-system/web"
         }
         "no revoke attempted" => shown == "none",
-        "one action per message id" | "ack-and-drop or 4xx, no retry storm" => refused,
+        "ack-and-drop or 4xx, no retry storm" => refused,
+        // A redelivery is the same incident; the message id decides nothing.
+        "one action per message id" => miner,
+        // Decoded as far as it names a subject; the note says that the category is unknown.
+        "no destructive action" => miner && note(outcome).contains("category is unknown"),
+        // Numbers may be text, as protocol buffers write them, and severities words.
+        "defined" => shown == "eks:123456789012/us-east-1/prod pod/team-green/app-c-8b9cd456c-5h54z",
+        // The project that it is in, and the one that the notification says, differ.
+        "no action (project not allow-listed)" => refused,
         // The text is not read at all. Of two findings with one id, the incident is one and each instance a target.
         "escaped in logs and notifications" | "one action only" => shown == "aws:123456789012 i-02468ace13579bdf0",
         // The guard refuses it: the alert names its namespace.
