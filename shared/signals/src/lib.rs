@@ -42,6 +42,8 @@ mod policy_report;
 pub mod pubsub;
 mod scc;
 mod securityhub;
+#[cfg(test)]
+mod testing;
 mod text;
 mod tracee;
 mod trivy;
@@ -122,6 +124,7 @@ impl Decoder<'_> {
         let format = Format::of(at)?;
         match format {
             Format::CloudEvent => self.inner(envelope::unwrap(at)?, wrapped.within(format, at)?),
+            Format::Binary => self.part(&envelope::binary(at)?, wrapped.within(format, at)?),
             Format::PubSub => {
                 let (push, path) = pubsub::read(at)?;
                 if push.data.len() > context.limits.pubsub {
@@ -222,7 +225,11 @@ impl Decoder<'_> {
                 .wrong("must be aws.guardduty or aws.securityhub: Stanch does not know the events of other services")),
             _ => Err(source
                 .wrong("must be aws.guardduty or aws.securityhub: a source without aws. can be forged with PutEvents")),
+        }?;
+        for alert in self.items.iter_mut().skip(before).flatten() {
+            distrust_future(alert, [sent, None], self.context.now);
         }
+        Ok(())
     }
 
     fn inner(&mut self, inner: Inner<'_>, wrapped: Wrapped) -> Result<()> {
@@ -262,6 +269,7 @@ impl Wrapped {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     CloudEvent,
+    Binary,
     PubSub,
     EventBridge,
     Findings,
@@ -291,7 +299,7 @@ impl Format {
         if !at.is_object() {
             return Err(at.wrong("must be a JSON object"));
         }
-        let marks = at.marks(&MARKS);
+        let marks = at.marks(MARKS);
         let has = |key: &str| MARKS.iter().position(|mark| *mark == key).is_some_and(|index| marks & 1 << index != 0);
         let has_any = |keys: &[&str]| keys.iter().any(|key| has(key));
         let is_cloudevent = has("specversion");
@@ -301,6 +309,7 @@ impl Format {
             || has("findings") && at.get("findings").is_ok_and(|it| it.is_object());
         let looks = [
             (Self::CloudEvent, is_cloudevent),
+            (Self::Binary, has("headers") && has("body")),
             (Self::PubSub, pubsub::is_push(at)),
             (Self::EventBridge, has_any(&["detail-type", "detail"])),
             (Self::Findings, has_any(&["Findings", "findings"]) && !is_scc),
@@ -336,7 +345,7 @@ impl Format {
 }
 
 /// The keys at the top that tell one format from another.
-const MARKS: [&str; 43] = [
+const MARKS: &[&str] = &[
     "specversion",
     "detail-type",
     "detail",
@@ -380,4 +389,5 @@ const MARKS: [&str; 43] = [
     "Records",
     "body",
     "TopicArn",
+    "headers",
 ];

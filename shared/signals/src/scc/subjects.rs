@@ -54,6 +54,8 @@ pub(super) fn read(
     let (main, other): (Place<'_>, Place<'_>) = ((main, Resource::read(&main)?), (other, Resource::read(&other)?));
     agree(&main, &other)?;
     let owner = Owner::read(resource)?;
+    owner.must_own(&main)?;
+    owner.must_own(&other)?;
     let cluster = cluster([&main, &other], &owner, context, notes);
     let scope = cluster.as_ref();
 
