@@ -81,6 +81,12 @@ pub(crate) fn judge(call: &Call<'_>, cluster: &Cluster, notes: &mut Notes) -> Re
     Ok(judgement)
 }
 
+/// Does a call mean nothing? Asked of every call of a batch, before anything is built.
+pub(crate) fn is_routine(call: &Call<'_>) -> bool {
+    let user = call.user.text().ok().flatten().unwrap_or_default();
+    meaning(call, user).is_none()
+}
+
 fn meaning(call: &Call<'_>, user: &str) -> Option<Meaning> {
     const EXECUTION: &str = "Execution";
     const ESCALATION: &str = "Privilege Escalation";
