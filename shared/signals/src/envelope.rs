@@ -67,8 +67,7 @@ pub(crate) fn unwrap<'a>(event: &At<'a>) -> Result<Inner<'a>> {
 /// gateway would hand on what anybody posts.
 pub(crate) fn binary<'a>(request: &At<'a>) -> Result<At<'a>> {
     let headers = request.get("headers")?;
-    let is =
-        |key: &At<'_>, name: &str| key.text().is_ok_and(|key| key.is_some_and(|key| key.eq_ignore_ascii_case(name)));
+    let is = |key: &At<'_>, name: &str| matches!(key.text(), Ok(Some(key)) if key.eq_ignore_ascii_case(name));
     let header = |name: &str| headers.entries().find(|(key, _)| is(key, name)).map(|(_, at)| at);
     let version = header("ce-specversion").ok_or_else(|| headers.wrong("must hold ce-specversion"))?;
     if version.text()? != Some("1.0") {

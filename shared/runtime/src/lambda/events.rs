@@ -73,11 +73,8 @@ fn read(payload: &[u8]) -> Result<Payload> {
     // orders::read was strict: from here on there is one document, without a key twice.
     let Ok(mut document) = serde_json::from_slice::<Value>(payload) else { return Ok(Payload::Event) };
     // Lambda's own event source mapping sends {"Records": […]}, a pipe sends the list itself. Both take the same answer.
-    let records = match document.get_mut("Records") {
-        Some(records) => records.take(),
-        None if document.is_array() => document,
-        None => return Ok(Payload::Event),
-    };
+    let records =
+        if document.is_array() { document } else { document.get_mut("Records").map(Value::take).unwrap_or_default() };
     let is_queued = |record: &Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
     let queued = records.as_array().map_or(0, |records| records.iter().filter(|record| is_queued(record)).count());
     if queued == 0 {
