@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt::Write, fs};
 
 use serde_json::{Map, Value, json};
-use stanch_aws::{Names, policy};
+use stanch_aws::grants::{Names, policy};
 use stanch_core::Permission;
 use stanch_tests::root;
 
