@@ -44,20 +44,22 @@ struct Trial<'a, B: Bed> {
     ledger: Arc<dyn Store>,
     clock: Skipping,
     guard: Guard,
+    /// How long one call may take.
+    call: Duration,
 }
 
 impl<'a, B: Bed> Trial<'a, B> {
     fn new(bed: &'a B) -> Self {
         let limits = Limits { per_ten_minutes: 10_000, per_day: 10_000, ..Limits::default() };
         let guard = Guard { limits: [(B::R::NAME.to_owned(), limits)].into(), ..bed.guard() };
-        Self { bed, ledger: bed.empty_ledger(), clock: Skipping::default(), guard }
+        Self { bed, ledger: bed.empty_ledger(), clock: Skipping::default(), guard, call: Duration::from_mins(10) }
     }
 
     /// A new process: nothing but the ledger and the cloud is kept.
     fn process(&self) -> Driver<B::R> {
         Driver::new(self.bed.cloud(), Arc::clone(&self.ledger), self.guard.clone(), Arc::new(self.clock.clone()))
             // Time is skipped while calls are under way.
-            .limiting_calls(Duration::from_mins(10))
+            .limiting_calls(self.call)
     }
 
     async fn run(&self, mode: Mode, incident: &IncidentId, target: &Target) -> Report {
@@ -90,6 +92,7 @@ pub(crate) async fn contract<B: Bed>(bed: &B) {
     observe_and_brake_write_nothing(bed).await;
     the_sixth_target_is_refused(bed).await;
     faults_never_become_claims(bed).await;
+    a_call_that_hangs_is_given_up(bed).await;
 }
 
 fn assert_only_reads(proxy: &Proxy) {
@@ -278,7 +281,7 @@ async fn the_sixth_target_is_refused<B: Bed>(bed: &B) {
 /// Each call in turn is throttled, answered 500, reset, or carried out without an answer: the outcome is applied
 /// after a retry, or a typed failure and no claim.
 async fn faults_never_become_claims<B: Bed>(bed: &B) {
-    for fault in [Fault::Throttle, Fault::Status(500), Fault::Reset, Fault::AnswerLost, Fault::Hang] {
+    for fault in [Fault::Throttle, Fault::Status(500), Fault::Reset, Fault::AnswerLost] {
         for n in 1..=MOST_CALLS {
             let trial = Trial::new(bed);
             let (target, inc) = (bed.target(), incident("inc-fault"));
@@ -292,6 +295,25 @@ async fn faults_never_become_claims<B: Bed>(bed: &B) {
             if !reached {
                 break;
             }
+        }
+    }
+}
+
+/// Each call to the cloud in turn is never answered: it is given up after a while, and the outcome is applied after a
+/// retry. (The ledger's calls have a limit of their own, in its client.)
+async fn a_call_that_hangs_is_given_up<B: Bed>(bed: &B) {
+    for n in 1..=MOST_CALLS {
+        let trial = Trial { call: Duration::from_millis(1500), ..Trial::new(bed) };
+        let (target, inc) = (bed.target(), incident("inc-hang"));
+        bed.proxy().clear();
+        bed.proxy().fault_on(|call| !call.headers.contains_key("x-amz-target"), n, 1, Fault::Hang);
+        let report = trial.run(Mode::Apply, &inc, &target).await;
+        let reached = bed.proxy().calls().iter().any(|call| call.fault.is_some());
+        bed.proxy().clear();
+        assert_eq!(report.status, Status::Applied, "a hang at call {n}: {report:#?}");
+        bed.assert_contained(&bed.state(&target));
+        if !reached {
+            break;
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct Instance {
     pub imds: bool,
     /// Its network interfaces, the primary one first.
     pub interfaces: Vec<Interface>,
+    /// Its private IPv4 addresses: load balancers know targets by address, too.
+    pub private: Vec<String>,
     /// How many interfaces it has, whether or not they could be read.
     pub interface_count: usize,
     /// Its tags.
@@ -76,6 +78,12 @@ impl Instance {
             instance_store_root: described.root_device_type() == Some(&DeviceType::InstanceStore),
             imds: described.metadata_options().and_then(|options| options.http_endpoint())
                 != Some(&InstanceMetadataEndpointState::Disabled),
+            private: described
+                .network_interfaces()
+                .iter()
+                .flat_map(|interface| interface.private_ip_addresses())
+                .filter_map(|address| address.private_ip_address().map(str::to_owned))
+                .collect(),
             interface_count: described.network_interfaces().len(),
             interfaces,
             tags: described.tags().iter().filter_map(tag).collect(),

@@ -66,16 +66,8 @@ impl<S: Reach> Cloud<Ec2Instance> for Ec2<S> {
         Cloud::<Ec2Instance>::needing(self.aws, responder, needs).into()
     }
 
-    fn needing(self, responder: &'static str, needs: Permissions) -> Self {
-        Self { aws: self.aws.needing(responder, needs), ..self }
-    }
-
     async fn warm(&self) {
         Cloud::<Ec2Instance>::warm(&self.aws).await;
-    }
-
-    fn uid(&self, target: &Ec2Instance) -> Option<String> {
-        self.aws.uid(target)
     }
 
     fn uid(&self, target: &Ec2Instance) -> Option<String> {
