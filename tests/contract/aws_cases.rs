@@ -383,17 +383,13 @@ async fn what_serves_in_a_group_is_not_cut_unless_told() {
     world.apply::<AwsIsolateInstance>(&target, Value::Null).await;
 }
 
-/// A finding, as the detector's event leads to it.
+/// A finding that names the instance.
 fn alert(target: &Target, clock: &Skipping) -> Cause {
-    Cause::Alert(Box::new(Alert {
-        incident: incident("inc-alert"),
-        source: Source::GuardDuty,
-        rule: "Backdoor:EC2/C&CActivity.B!DNS".to_owned(),
-        severity: Some(Severity::High),
-        last_seen: Some(stanch_core::Clock::now(clock)),
-        subjects: vec![target.clone()],
-        ..alert_of(target)
-    }))
+    let mut alert = Alert::new(incident("inc-alert"), Source::GuardDuty, "Backdoor:EC2/C&CActivity.B!DNS");
+    alert.severity = Some(Severity::High);
+    alert.last_seen = Some(stanch_core::Clock::now(clock));
+    alert.subjects = vec![target.clone()];
+    Cause::Alert(Box::new(alert))
 }
 
 #[tokio::test(flavor = "multi_thread")]

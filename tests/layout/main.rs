@@ -18,6 +18,7 @@ use aws_remove_public_ip::AwsRemovePublicIp;
 use aws_snapshot_volumes::AwsSnapshotVolumes;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
+use k8s_mark::K8sMark;
 use stanch_core::{Order, Permission, Responder, TargetKind};
 use stanch_signals::Context;
 use stanch_tests::root;
@@ -59,6 +60,7 @@ fn responders() -> BTreeMap<&'static str, Said> {
         said::<AwsSnapshotVolumes>(),
         said::<GcpSnapshotDisks>(),
         said::<K8sCordonNode>(),
+        said::<K8sMark>(),
     ])
 }
 

@@ -59,15 +59,15 @@ impl<S: Reach> Cloud<Ec2Instance> for Ec2<S> {
     type Facts = Instance;
 
     fn from_env() -> Result<Self> {
-        <Aws as Cloud<Ec2Instance>>::from_env().map(Self::from)
+        Aws::from_env().map(Self::from)
     }
 
     fn needing(self, responder: &'static str, needs: Permissions) -> Self {
-        Cloud::<Ec2Instance>::needing(self.aws, responder, needs).into()
+        self.aws.needing(responder, needs).into()
     }
 
     async fn warm(&self) {
-        Cloud::<Ec2Instance>::warm(&self.aws).await;
+        self.aws.warm().await;
     }
 
     fn uid(&self, target: &Ec2Instance) -> Option<String> {
@@ -75,7 +75,7 @@ impl<S: Reach> Cloud<Ec2Instance> for Ec2<S> {
     }
 
     async fn home(&self) -> Result<Scope> {
-        Cloud::<Ec2Instance>::home(&self.aws).await
+        self.aws.home().await
     }
 
     async fn connect(&self, target: &Ec2Instance) -> Result<S::Api> {

@@ -21,7 +21,7 @@ use crate::host::lock;
 
 pub use venv::{ensure_bench_venv, ensure_google_venv, ensure_venv};
 
-const SERVE: &str = concat!(include_str!("aws.py"), "\n", include_str!("serve.py"));
+const SERVE: &str = concat!(include_str!("aws.py"), "\n", include_str!("pods.py"), "\n", include_str!("serve.py"));
 const PYTHON: &str = include_str!("python.py");
 const SEED_INSTANCE: &str = include_str!("seed_instance.py");
 const SEED_EC2: &str = include_str!("seed_ec2.py");

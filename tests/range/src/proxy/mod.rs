@@ -80,7 +80,7 @@ impl CallInfo {
             // A dry run changes nothing, whatever it is of.
             Some(_) if self.form("DryRun").as_deref() == Some("true") => true,
             Some(action) => VERBS.iter().any(|verb| action.starts_with(verb)),
-            None => self.method == "GET" || self.method == "HEAD",
+            None => self.method == "GET" || self.method == "HEAD" || self.query.split('&').any(|it| it == "dryRun=All"),
         }
     }
 }
