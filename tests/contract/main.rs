@@ -10,6 +10,7 @@
 
 mod aws;
 mod aws_identity;
+mod aws_cases;
 mod aws_instance;
 mod ec2;
 mod gcp;

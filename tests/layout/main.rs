@@ -13,6 +13,11 @@ mod sam;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use aws_isolate_instance::AwsIsolateInstance;
+use aws_mark_instance::AwsMarkInstance;
+use aws_protect_instance::AwsProtectInstance;
+use aws_release_instance::AwsReleaseInstance;
+use aws_remove_public_ip::AwsRemovePublicIp;
 use aws_snapshot_volumes::AwsSnapshotVolumes;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
@@ -51,7 +56,17 @@ fn said<R: Responder>() -> (&'static str, Said) {
 }
 
 fn responders() -> BTreeMap<&'static str, Said> {
-    BTreeMap::from([said::<AwsSnapshotVolumes>(), said::<GcpSnapshotDisks>(), said::<K8sCordonNode>(), said::<K8sMark>()])
+    BTreeMap::from([
+        said::<AwsIsolateInstance>(),
+        said::<AwsMarkInstance>(),
+        said::<AwsProtectInstance>(),
+        said::<AwsReleaseInstance>(),
+        said::<AwsRemovePublicIp>(),
+        said::<AwsSnapshotVolumes>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
+        said::<K8sMark>(),
+    ])
 }
 
 fn folders() -> Vec<String> {
