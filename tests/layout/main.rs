@@ -10,7 +10,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use aws_contain_principal::AwsContainPrincipal;
+use aws_detach_role::AwsDetachRole;
 use aws_snapshot_volumes::AwsSnapshotVolumes;
+use aws_terminate_instance::AwsTerminateInstance;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
 use stanch_core::{Order, Permission, Responder, TargetKind};
@@ -45,7 +48,14 @@ fn said<R: Responder>() -> (&'static str, Said) {
 }
 
 fn responders() -> BTreeMap<&'static str, Said> {
-    BTreeMap::from([said::<AwsSnapshotVolumes>(), said::<GcpSnapshotDisks>(), said::<K8sCordonNode>()])
+    BTreeMap::from([
+        said::<AwsContainPrincipal>(),
+        said::<AwsDetachRole>(),
+        said::<AwsSnapshotVolumes>(),
+        said::<AwsTerminateInstance>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
+    ])
 }
 
 fn folders() -> Vec<String> {
