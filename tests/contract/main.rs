@@ -1,4 +1,5 @@
 //! One suite that every responder passes, on the cloud that it works in.
+#![recursion_limit = "256"]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,6 +12,7 @@
 mod aws;
 mod aws_identity;
 mod aws_cases;
+mod aws_roles;
 mod aws_instance;
 mod ec2;
 mod gcp;

@@ -18,7 +18,10 @@ use aws_mark_instance::AwsMarkInstance;
 use aws_protect_instance::AwsProtectInstance;
 use aws_release_instance::AwsReleaseInstance;
 use aws_remove_public_ip::AwsRemovePublicIp;
+use aws_contain_principal::AwsContainPrincipal;
+use aws_detach_role::AwsDetachRole;
 use aws_snapshot_volumes::AwsSnapshotVolumes;
+use aws_terminate_instance::AwsTerminateInstance;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
 use k8s_mark::K8sMark;
@@ -66,6 +69,12 @@ fn responders() -> BTreeMap<&'static str, Said> {
         said::<GcpSnapshotDisks>(),
         said::<K8sCordonNode>(),
         said::<K8sMark>(),
+        said::<AwsContainPrincipal>(),
+        said::<AwsDetachRole>(),
+        said::<AwsSnapshotVolumes>(),
+        said::<AwsTerminateInstance>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
     ])
 }
 
