@@ -209,4 +209,3 @@ print(json.dumps(free[-1]['AllocationId']))
 async fn aws_remove_public_ip() {
     Box::pin(contract(&RemovePublicIp(Ec2::start()))).await;
 }
-

@@ -13,13 +13,13 @@ mod sam;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use aws_contain_principal::AwsContainPrincipal;
+use aws_detach_role::AwsDetachRole;
 use aws_isolate_instance::AwsIsolateInstance;
 use aws_mark_instance::AwsMarkInstance;
 use aws_protect_instance::AwsProtectInstance;
 use aws_release_instance::AwsReleaseInstance;
 use aws_remove_public_ip::AwsRemovePublicIp;
-use aws_contain_principal::AwsContainPrincipal;
-use aws_detach_role::AwsDetachRole;
 use aws_snapshot_volumes::AwsSnapshotVolumes;
 use aws_terminate_instance::AwsTerminateInstance;
 use gcp_snapshot_disks::GcpSnapshotDisks;
