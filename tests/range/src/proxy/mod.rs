@@ -78,7 +78,7 @@ impl CallInfo {
         const VERBS: [&str; 8] = ["Describe", "Get", "List", "Query", "Scan", "BatchGet", "Simulate", "Lookup"];
         match &self.action {
             Some(action) => VERBS.iter().any(|verb| action.starts_with(verb)),
-            None => self.method == "GET" || self.method == "HEAD",
+            None => self.method == "GET" || self.method == "HEAD" || self.query.split('&').any(|it| it == "dryRun=All"),
         }
     }
 }
