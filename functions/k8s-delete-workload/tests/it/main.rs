@@ -78,6 +78,7 @@ async fn it_is_deleted_and_made_again(cluster: &Cluster) {
 
         let back = ward.run(Mode::Revert, &target, Value::Null).await;
         assert_eq!(back.status, Status::Reverted, "{back:#?}");
+        assert!(!serde_json::to_string(&back).unwrap().contains("example.com/app"), "{back:#?}");
         let after = cluster.get(resource, &namespace, &name).unwrap();
         assert_ne!(after["metadata"]["uid"], before["metadata"]["uid"]);
         assert_eq!(own(Some(after)), own(Some(before)));
