@@ -48,7 +48,8 @@ pub(crate) fn with_rights(cluster: &Cluster) -> (String, String) {
         "imagePullSecrets": [{"name": "registry"}], "automountServiceAccountToken": false, "secrets": [{"name": "legacy"}],
     });
     cluster.create("v1/serviceaccounts", &namespace, &name, &given);
-    let rules = json!({"rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]});
+    // More than the responder itself may: whoever may all of it needs no `bind`.
+    let rules = json!({"rules": [{"apiGroups": [""], "resources": ["configmaps", "pods"], "verbs": ["list"]}]});
     cluster.create("rbac.authorization.k8s.io/v1/roles", &namespace, "reads-pods", &rules);
     bind(cluster, &namespace, "reads", &name);
     (namespace, name)
