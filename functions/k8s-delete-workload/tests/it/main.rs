@@ -45,10 +45,11 @@ async fn all(cluster: &Cluster) {
 pub(crate) fn own(value: Option<Value>) -> Value {
     let Some(value) = value.filter(|it| it["metadata"].get("deletionTimestamp").is_none()) else { return Value::Null };
     let mut own = stanch_k8s::manifest_of(&value);
-    if let Some(annotations) = own["metadata"]["annotations"].as_object_mut() {
+    let meta = own["metadata"].as_object_mut().unwrap();
+    if let Some(annotations) = meta.get_mut("annotations").and_then(Value::as_object_mut) {
         annotations.retain(|key, _| !key.starts_with("deployment.kubernetes.io/"));
         if annotations.is_empty() {
-            own["metadata"].as_object_mut().unwrap().remove("annotations");
+            meta.remove("annotations");
         }
     }
     own
