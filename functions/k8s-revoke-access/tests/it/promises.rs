@@ -17,11 +17,11 @@ fn bound(cluster: &Cluster) -> Scene<'_> {
 }
 
 pub(crate) async fn rights(cluster: &Cluster) {
-    least_privilege::<K8sRevokeAccess>(cluster, |cluster| {
+    let scene = |cluster: &Cluster| {
         let scene = bound(cluster);
         (account(&scene.namespace, &scene.account), Value::Null)
-    })
-    .await;
+    };
+    least_privilege::<K8sRevokeAccess>(cluster, &[(&[], &scene)]).await;
 }
 
 pub(crate) async fn contract(cluster: &Cluster) {
