@@ -16,7 +16,12 @@ use std::{collections::BTreeMap, fs, path::Path};
 use aws_snapshot_volumes::AwsSnapshotVolumes;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
+use k8s_delete_workload::K8sDeleteWorkload;
+use k8s_drain_node::K8sDrainNode;
 use k8s_mark::K8sMark;
+use k8s_redeploy_pod::K8sRedeployPod;
+use k8s_revoke_access::K8sRevokeAccess;
+use k8s_rotate_service_account::K8sRotateServiceAccount;
 use stanch_core::{Order, Permissions, Responder, TargetKind};
 use stanch_signals::Context;
 use stanch_tests::root;
@@ -51,7 +56,17 @@ fn said<R: Responder>() -> (&'static str, Said) {
 }
 
 fn responders() -> BTreeMap<&'static str, Said> {
-    BTreeMap::from([said::<AwsSnapshotVolumes>(), said::<GcpSnapshotDisks>(), said::<K8sCordonNode>(), said::<K8sMark>()])
+    BTreeMap::from([
+        said::<AwsSnapshotVolumes>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
+        said::<K8sDeleteWorkload>(),
+        said::<K8sDrainNode>(),
+        said::<K8sMark>(),
+        said::<K8sRedeployPod>(),
+        said::<K8sRevokeAccess>(),
+        said::<K8sRotateServiceAccount>(),
+    ])
 }
 
 fn folders() -> Vec<String> {

@@ -241,7 +241,7 @@ async fn volumes_survive_their_set(real: &Cluster) {
 #[test]
 fn the_example_names_its_workload() {
     let context =
-        stanch_signals::Context { cluster: Some(Named::Current), now: "2026-03-02T23:11:00Z".parse().unwrap() };
+        stanch_signals::Context::new(Some(Named::Current), "2026-03-02T23:11:00Z".parse().unwrap());
     let alerts = stanch_signals::decode(include_bytes!("../../event.json"), &context).unwrap();
     let orders: Vec<_> = alerts.iter().flat_map(Order::from_alert::<K8sDeleteWorkload>).collect();
     assert_eq!(orders.len(), 1, "{orders:#?}");

@@ -239,10 +239,7 @@ async fn a_hundred_pods_cost_a_hundred_evictions(cluster: &Cluster) {
 
 #[test]
 fn the_example_names_its_pod() {
-    let context = stanch_signals::Context {
-        cluster: Some(Named::Current),
-        now: "2026-03-02T02:42:00Z".parse().unwrap(),
-    };
+    let context = stanch_signals::Context::new(Some(Named::Current), "2026-03-02T02:42:00Z".parse().unwrap());
     let alerts = stanch_signals::decode(include_bytes!("../../event.json"), &context).unwrap();
     let orders: Vec<_> = alerts.iter().flat_map(Order::from_alert::<K8sDrainNode>).collect();
     assert_eq!(orders.len(), 1, "{orders:#?}");

@@ -192,7 +192,7 @@ async fn nobody_makes_a_bare_pod_again(cluster: &Cluster) {
 #[test]
 fn the_example_names_its_pod() {
     let context =
-        stanch_signals::Context { cluster: Some(Named::Current), now: "2026-03-02T17:23:00Z".parse().unwrap() };
+        stanch_signals::Context::new(Some(Named::Current), "2026-03-02T17:23:00Z".parse().unwrap());
     let alerts = stanch_signals::decode(include_bytes!("../../event.json"), &context).unwrap();
     let orders: Vec<_> = alerts.iter().flat_map(Order::from_alert::<K8sRedeployPod>).collect();
     assert_eq!(orders.len(), 1, "{orders:#?}");

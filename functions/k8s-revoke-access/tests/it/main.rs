@@ -195,7 +195,7 @@ async fn a_token_is_refused(real: &Cluster) {
 #[test]
 fn the_example_names_who_called_and_not_whom_it_reached_for() {
     let context =
-        stanch_signals::Context { cluster: Some(Named::Current), now: "2026-03-02T08:04:00Z".parse().unwrap() };
+        stanch_signals::Context::new(Some(Named::Current), "2026-03-02T08:04:00Z".parse().unwrap());
     let alerts = stanch_signals::decode(include_bytes!("../../event.json"), &context).unwrap();
     let orders: Vec<_> = alerts.iter().flat_map(Order::from_alert::<K8sRevokeAccess>).collect();
     assert_eq!(orders.len(), 1, "{orders:#?}");

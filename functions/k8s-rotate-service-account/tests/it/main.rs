@@ -232,7 +232,7 @@ async fn tokens_end(real: &Cluster) {
 #[test]
 fn the_example_names_its_account() {
     let context =
-        stanch_signals::Context { cluster: Some(Named::Current), now: "2026-03-02T11:49:00Z".parse().unwrap() };
+        stanch_signals::Context::new(Some(Named::Current), "2026-03-02T11:49:00Z".parse().unwrap());
     let alerts = stanch_signals::decode(include_bytes!("../../event.json"), &context).unwrap();
     let orders: Vec<_> = alerts.iter().flat_map(Order::from_alert::<K8sRotateServiceAccount>).collect();
     assert_eq!(orders.len(), 1, "{orders:#?}");
