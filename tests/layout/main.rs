@@ -24,7 +24,12 @@ use aws_snapshot_volumes::AwsSnapshotVolumes;
 use aws_terminate_instance::AwsTerminateInstance;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
+use k8s_delete_workload::K8sDeleteWorkload;
+use k8s_drain_node::K8sDrainNode;
 use k8s_mark::K8sMark;
+use k8s_redeploy_pod::K8sRedeployPod;
+use k8s_revoke_access::K8sRevokeAccess;
+use k8s_rotate_service_account::K8sRotateServiceAccount;
 use stanch_core::{Order, Permissions, Responder, TargetKind};
 use stanch_signals::Context;
 use stanch_tests::root;
@@ -75,6 +80,15 @@ fn responders() -> BTreeMap<&'static str, Said> {
         said::<AwsTerminateInstance>(),
         said::<GcpSnapshotDisks>(),
         said::<K8sCordonNode>(),
+        said::<AwsSnapshotVolumes>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
+        said::<K8sDeleteWorkload>(),
+        said::<K8sDrainNode>(),
+        said::<K8sMark>(),
+        said::<K8sRedeployPod>(),
+        said::<K8sRevokeAccess>(),
+        said::<K8sRotateServiceAccount>(),
     ])
 }
 
