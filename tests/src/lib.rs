@@ -1,51 +1,15 @@
 //! What the suites share: a clock that can be moved, and where things are.
 
+mod clock;
+
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
-    },
-    time::Duration,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-use futures::{FutureExt, future::BoxFuture};
-use jiff::{SignedDuration, Timestamp};
+pub use clock::Skipping;
+use jiff::SignedDuration;
 use stanch_core::{Caller, Cause, Clock, IncidentId, Mode, Order, Request, Target};
-
-/// Real time, plus what a test has skipped. Pauses are skipped; limits follow.
-#[derive(Clone, Default)]
-pub struct Skipping(Arc<AtomicI64>);
-
-impl Skipping {
-    /// Moves ahead.
-    pub fn skip(&self, time: Duration) {
-        self.0.fetch_add(i64::try_from(time.as_millis()).unwrap_or(0), Ordering::SeqCst);
-    }
-}
-
-impl Clock for Skipping {
-    fn now(&self) -> Timestamp {
-        Timestamp::now() + SignedDuration::from_millis(self.0.load(Ordering::SeqCst))
-    }
-    fn pause(&self, wait: Duration) -> BoxFuture<'static, ()> {
-        self.skip(wait);
-        tokio::time::sleep(Duration::from_millis(2)).boxed()
-    }
-    fn limit(&self, wait: Duration) -> BoxFuture<'static, ()> {
-        let clock = self.clone();
-        let until = clock.now() + SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-        async move {
-            while clock.now() < until {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        }
-        .boxed()
-    }
-    fn chance(&self) -> u64 {
-        7
-    }
-}
 
 /// The top of the workspace.
 pub fn root() -> PathBuf {

@@ -137,7 +137,8 @@ impl Responder for GcpContainServiceAccount {
             remaining.push(Remaining::new(what));
         }
         if disable {
-            let what = "what else uses it is not seen and stops working too: other projects, Cloud Run, holders of keys";
+            let what =
+                "what else uses it is not seen and stops working too: other projects, Cloud Run, holders of keys";
             remaining.push(Remaining::new(what));
         } else {
             let what = "tokens that exist live up to an hour";
