@@ -213,12 +213,13 @@ async fn it_needs_exactly_what_it_declares() {
     let replace = || {
         let make = async {
             let bench = captured().await;
-            bench.gce.instance_metadata(PROJECT, "web-1", "created-by", "");
+            // A group of the zone, which has to be asked whether it manages the instance.
+            bench.gce.seed(Instance::new(PROJECT, ZONE, "db-1"));
+            bench.gce.seed_group(Group::zonal(PROJECT, ZONE, "db").member("db-1"));
             (bench, web_1())
         };
         Box::pin(make) as futures::future::BoxFuture<'_, _>
     };
-    // Managed by a group that is told by the instance's id: the permission to read the group is needed.
     let disable = || Box::pin(async { (seeded(web()).await, web_1()) }) as futures::future::BoxFuture<'_, _>;
     let replace = Way { make: &replace, options: json!({"replacement": OTHER}), undo: json!({}) };
     let disable = Way { make: &disable, options: json!({"how": "disable"}), undo: json!({"revive_tokens": true}) };

@@ -3,59 +3,25 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each responder includes it, and uses what it needs")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
-#[path = "../../../../tests/src/clock.rs"]
-mod clock;
+use std::{sync::Arc, time::Duration};
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
-
-use clock::Skipping;
-use futures::{FutureExt, future::BoxFuture};
-use jiff::SignedDuration;
+use futures::future::BoxFuture;
 use serde_json::Value;
 use stanch_core::{
-    Caller, Cause, Clock, Driver, Guard, Item, Key, Kind, Mode, Order, Permission, Report, Request, Responder, Result,
-    Saved, Status, Store, Target, Write,
+    Clock, Driver, Guard, Kind, Mode, Permission, Report, Responder, Status, Store, Target,
     target::{GceInstance, GcpServiceAccount},
 };
 use stanch_gcp::Gcp;
-use stanch_range::gce::{Disk, Gce, Instance};
+use stanch_range::{
+    gce::{Disk, Gce, Instance},
+    proxy::{Dialect, Proxy},
+};
+use stanch_suite::{Memory, Skipping, order};
 
 pub const PROJECT: &str = "acme-prod";
 pub const ZONE: &str = "europe-west1-b";
 pub const REGION: &str = "europe-west1";
 pub const INCIDENT: &str = "inc-1";
-
-/// A ledger that lives as long as the bench.
-#[derive(Default)]
-struct Memory(Mutex<BTreeMap<Key, Item>>);
-
-impl Store for Memory {
-    fn load<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Item>>>> {
-        let items = self.0.lock().unwrap();
-        let found = keys.iter().map(|key| items.get(key).cloned()).collect();
-        async { Ok(found) }.boxed()
-    }
-
-    fn save<'a>(&'a self, writes: &'a [Write]) -> BoxFuture<'a, Result<Saved>> {
-        let mut items = self.0.lock().unwrap();
-        let moved = writes.iter().any(|write| items.get(&write.key).map(|item| item.version) != write.expected);
-        if !moved {
-            for write in writes {
-                if let Some(body) = &write.body {
-                    items.insert(write.key.clone(), Item { version: write.version(), body: body.clone() });
-                }
-            }
-        }
-        async move { Ok(if moved { Saved::Moved } else { Saved::Done }) }.boxed()
-    }
-}
 
 /// The range and a ledger.
 pub struct Bench {
@@ -89,21 +55,8 @@ impl Bench {
 
     /// One order of a person, by a process of its own.
     pub async fn run_in<R: Responder>(&self, cloud: R::Cloud, mode: Mode, target: &Target, options: Value) -> Report {
-        static DELIVERIES: AtomicU64 = AtomicU64::new(0);
-        let request = Request {
-            order: Order {
-                mode,
-                incident: INCIDENT.parse().unwrap(),
-                target: target.clone(),
-                options,
-                requested_by: None,
-                protected: false,
-            },
-            cause: Cause::Person,
-            caller: Caller { id: "analyst@example.com".to_owned(), proved_at: None },
-            id: format!("delivery-{}", DELIVERIES.fetch_add(1, Ordering::SeqCst)),
-            deadline: self.clock.now() + SignedDuration::from_mins(10),
-        };
+        let mut request = order(&self.clock, mode, &INCIDENT.parse().unwrap(), target);
+        request.order.options = options;
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         Driver::<R>::new(cloud, Arc::clone(&self.store), self.guard.clone(), clock)
             .limiting_calls(Duration::from_mins(10))
@@ -127,6 +80,11 @@ impl Bench {
         self.capture("web-1", INCIDENT).await;
         self.capture("web-1-shared", INCIDENT).await;
         self.gce.advance(Duration::from_secs(1));
+    }
+
+    /// What every call passes that goes through it: for the contract, which ends processes at any call.
+    pub fn proxy(&self) -> Proxy {
+        Proxy::start(&self.gce.endpoint(), Dialect::Gce).expect("the proxy starts")
     }
 
     /// The instance as its own API shows it; `Null` where there is none.
@@ -175,6 +133,11 @@ pub fn reason(report: &Report) -> &str {
 
 pub fn left(report: &Report, part: &str) -> bool {
     report.remaining.iter().any(|left| left.what.contains(part))
+}
+
+/// Waits inside a test that is not `async` at this place.
+pub fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(work))
 }
 
 fn names(permissions: &[Permission]) -> Vec<&'static str> {

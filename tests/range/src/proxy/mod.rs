@@ -76,9 +76,13 @@ impl CallInfo {
     /// Whether the call only reads, by its AWS action or its method.
     pub fn reads(&self) -> bool {
         const VERBS: [&str; 8] = ["Describe", "Get", "List", "Query", "Scan", "BatchGet", "Simulate", "Lookup"];
+        // Google asks some questions by POST.
+        const QUESTIONS: [&str; 3] = ["/listManagedInstances", ":getIamPolicy", "estIamPermissions"];
+        let asks = || QUESTIONS.iter().any(|question| self.path.ends_with(question));
+        let dry = || self.query.split('&').any(|it| it == "dryRun=All");
         match &self.action {
             Some(action) => VERBS.iter().any(|verb| action.starts_with(verb)),
-            None => self.method == "GET" || self.method == "HEAD",
+            None => self.method == "GET" || self.method == "HEAD" || dry() || asks(),
         }
     }
 }
