@@ -2,6 +2,7 @@
 
 #[path = "../../../shared/gcp/tests/bench/mod.rs"]
 mod bench;
+mod contract;
 
 use std::time::Duration;
 
@@ -18,22 +19,29 @@ const CREATOR: &str = "roles/iam.serviceAccountTokenCreator";
 const WORKLOADS: [&str; 2] =
     ["serviceAccount:acme-prod.svc.id.goog[web/front]", "serviceAccount:acme-prod.svc.id.goog[web/back]"];
 
-fn seeded() -> Bench {
-    let bench = Bench::new();
-    let made = Account::new(bench::PROJECT, EMAIL)
+fn made(email: &str) -> Account {
+    Account::new(bench::PROJECT, email)
         .key("0123456789abcdef0123456789abcdef01234567")
         .key("89abcdef0123456789abcdef0123456789abcdef")
         .system_key("fedcba9876543210fedcba9876543210fedcba98")
         .binding(WORKLOAD_IDENTITY_USER, &WORKLOADS)
-        .binding(CREATOR, &["user:ana@example.com"]);
-    bench.gce.seed_account(made);
+        .binding(CREATOR, &["user:ana@example.com"])
+}
+
+fn seeded() -> Bench {
+    let bench = Bench::new();
+    bench.gce.seed_account(made(EMAIL));
     bench.gce.seed(Instance::new(bench::PROJECT, bench::ZONE, "web-1").service_account(EMAIL));
     bench
 }
 
 /// What IAM holds of the account.
 fn state(bench: &Bench) -> Value {
-    let account = bench.gce.account(EMAIL).expect("it is there");
+    state_of(bench, EMAIL)
+}
+
+fn state_of(bench: &Bench, email: &str) -> Value {
+    let account = bench.gce.account(email).expect("it is there");
     let keys: Vec<_> = account.keys().iter().map(|key| json!([key.id, key.disabled])).collect();
     json!({
         "disabled": account.is_disabled(),
@@ -41,6 +49,15 @@ fn state(bench: &Bench) -> Value {
         "workloads": account.members(WORKLOAD_IDENTITY_USER),
         "creators": account.members(CREATOR),
     })
+}
+
+/// Somebody lets another workload in.
+async fn let_in(bench: &Bench, email: &str) {
+    let url = format!("{}/v1/projects/acme-prod/serviceAccounts/{email}:setIamPolicy", bench.gce.endpoint());
+    let new = json!({"role": WORKLOAD_IDENTITY_USER, "members": ["serviceAccount:acme-prod.svc.id.goog[web/new]"]});
+    let body = json!({"policy": {"bindings": [new]}});
+    let answer = reqwest::Client::new().post(url).json(&body).send().await.expect("answers");
+    assert!(answer.status().is_success());
 }
 
 fn everything() -> Value {
@@ -124,11 +141,7 @@ async fn a_policy_that_moves_is_read_again_and_keeps_what_others_wrote() {
     assert_eq!(state(&bench)["creators"], json!(["user:ana@example.com"]));
 
     // Somebody lets a workload in meanwhile: that binding is theirs, and undo leaves all of them and says so.
-    let url = format!("{}/v1/projects/acme-prod/serviceAccounts/{EMAIL}:setIamPolicy", bench.gce.endpoint());
-    let body = json!({"policy": {"bindings": [
-        {"role": WORKLOAD_IDENTITY_USER, "members": ["serviceAccount:acme-prod.svc.id.goog[web/new]"]}]}});
-    let answer = reqwest::Client::new().post(url).json(&body).send().await.expect("answers");
-    assert!(answer.status().is_success());
+    let_in(&bench, EMAIL).await;
     let report = revert(&bench, json!({"revive_tokens": true})).await;
     assert_eq!(report.status, Status::Partial, "{report:#?}");
     let now = state(&bench);

@@ -13,7 +13,7 @@
 
 use serde::Deserialize;
 use stanch_core::{
-    Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
+    Change, Error, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
     target::GceInstance,
 };
 use stanch_gcp::{Captured, DiskKind, GceApi, GceFacts, GcpOrGone, InstanceRef, MembershipSlot, MembershipState};

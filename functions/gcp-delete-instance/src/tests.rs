@@ -2,12 +2,13 @@
 
 #[path = "../../../shared/gcp/tests/bench/mod.rs"]
 mod bench;
+mod contract;
 
 use std::time::Duration;
 
 use bench::{Bench, INCIDENT, PROJECT, REGION, Way, ZONE, left, needs_exactly, reason, target, web};
 use serde_json::{Value, json};
-use stanch_core::{Mode, Report, Status, Target};
+use stanch_core::{Kind, Mode, Report, Status, Target};
 use stanch_range::gce::{Disk, Group, Instance, OperationFailure, Refusal, Timing};
 
 use super::*;

@@ -2,6 +2,7 @@
 
 #[path = "../../../shared/gcp/tests/bench/mod.rs"]
 mod bench;
+mod contract;
 
 use std::time::Duration;
 

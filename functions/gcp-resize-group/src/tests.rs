@@ -2,6 +2,7 @@
 
 #[path = "../../../shared/gcp/tests/bench/mod.rs"]
 mod bench;
+mod contract;
 
 use bench::{Bench, PROJECT, REGION, Way, ZONE, left, needs_exactly_what_it_declares, reason, target};
 use serde_json::{Value, json};

@@ -3,7 +3,13 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each responder includes it, and uses what it needs")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use serde_json::Value;
@@ -67,7 +73,8 @@ impl Bench {
     /// A snapshot of a disk, as gcp-snapshot-disks makes it.
     pub async fn capture(&self, disk: &str, incident: &str) {
         let place = if disk.ends_with("-shared") { format!("regions/{REGION}") } else { format!("zones/{ZONE}") };
-        let name = format!("s-{disk}-{incident}");
+        static TAKEN: AtomicU64 = AtomicU64::new(0);
+        let name = format!("s-{}", TAKEN.fetch_add(1, Ordering::Relaxed));
         let body =
             serde_json::json!({"name": name, "labels": {"stanch-incident": incident, "stanch-record": "a".repeat(24)}});
         let url = format!("{}/compute/v1/projects/{PROJECT}/{place}/disks/{disk}/createSnapshot", self.gce.endpoint());
@@ -112,6 +119,21 @@ pub fn web() -> Instance {
         .disk(Disk::zonal("web-1").boot())
         .disk(Disk::regional("web-1-shared", &[ZONE, "europe-west1-c"]))
 }
+
+/// The incidents that the contract knows: evidence must be there for each of them.
+pub const CONTRACT: [&str; 11] = [
+    "inc-plan",
+    "inc-twice",
+    "inc-lost",
+    "inc-drift",
+    "inc-kill",
+    "inc-fifty",
+    "inc-one",
+    "inc-two",
+    "inc-quiet",
+    "inc-many",
+    "inc-fault",
+];
 
 pub fn target(name: Option<&str>, id: Option<u64>) -> Target {
     GceInstance {
