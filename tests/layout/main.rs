@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use aws_snapshot_volumes::AwsSnapshotVolumes;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
+use k8s_mark::K8sMark;
 use stanch_core::{Order, Permission, Responder, TargetKind};
 use stanch_signals::Context;
 use stanch_tests::root;
@@ -45,7 +46,7 @@ fn said<R: Responder>() -> (&'static str, Said) {
 }
 
 fn responders() -> BTreeMap<&'static str, Said> {
-    BTreeMap::from([said::<AwsSnapshotVolumes>(), said::<GcpSnapshotDisks>(), said::<K8sCordonNode>()])
+    BTreeMap::from([said::<AwsSnapshotVolumes>(), said::<GcpSnapshotDisks>(), said::<K8sCordonNode>(), said::<K8sMark>()])
 }
 
 fn folders() -> Vec<String> {

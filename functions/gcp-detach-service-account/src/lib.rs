@@ -147,6 +147,15 @@ async fn replace(
     if replacement.as_ref() == Some(present) {
         return Ok(Plan::empty().leaving([tokens(None, target)]));
     }
+    let vm = InstanceRef::of(target, facts);
+    let attached = IdentitySlot::Attached(vm.clone());
+    // What was read before the ledger was may be old: nothing is stopped for a change that another run has made.
+    let before = attached.look(api, scene.mark).await?.state;
+    let scopes = if replacement.is_some() { vec![SCOPE.to_owned()] } else { Vec::new() };
+    let after = IdentityState::Attached { account: replacement.clone(), scopes };
+    if before == after {
+        return Ok(Plan::empty().leaving([tokens(None, target)]));
+    }
     let running = match facts.status.as_str() {
         "RUNNING" => true,
         "TERMINATED" => false,
@@ -155,7 +164,6 @@ async fn replace(
             return Err(Error::new(Kind::Unsupported, GcpDetachServiceAccount::NAME, why).on(name));
         }
     };
-    let vm = InstanceRef::of(target, facts);
     let mut remaining = Vec::new();
     let mut pools = None;
     if running {
@@ -194,13 +202,7 @@ async fn replace(
         before: IdentityState::Power { running: stop },
         after: IdentityState::Power { running: !stop },
     };
-    let scopes = if replacement.is_some() { vec![SCOPE.to_owned()] } else { Vec::new() };
-    let attached = IdentitySlot::Attached(vm.clone());
-    let change = Change {
-        before: attached.look(api, scene.mark).await?.state,
-        slot: attached,
-        after: IdentityState::Attached { account: replacement.clone(), scopes },
-    };
+    let change = Change { slot: attached, before, after };
     remaining.push(tokens(Some(present), target));
     let plan = Plan::empty().then(running.then(|| power(true))).then([change]).then(running.then(|| power(false)));
     let plan = match pools {

@@ -81,6 +81,8 @@ impl CallInfo {
         let asks = || QUESTIONS.iter().any(|question| self.path.ends_with(question));
         let dry = || self.query.split('&').any(|it| it == "dryRun=All");
         match &self.action {
+            // A dry run changes nothing, whatever it is of.
+            Some(_) if self.form("DryRun").as_deref() == Some("true") => true,
             Some(action) => VERBS.iter().any(|verb| action.starts_with(verb)),
             None => self.method == "GET" || self.method == "HEAD" || dry() || asks(),
         }

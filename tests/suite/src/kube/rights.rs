@@ -9,10 +9,14 @@ use stanch_k8s::{Kube, KubeTarget};
 use super::{Cluster, declared};
 use crate::memory::Memory;
 
+/// A scene: the rights that it is for, as `get jobs` (none: whatever no other scene is for), and how to make a fresh
+/// target with its options.
+pub type Scene<'a> = (&'a [&'a str], &'a dyn Fn(&Cluster) -> (Target, Value));
+
 /// Takes each declared right away in turn: applied with the rest, or applied with all and reverted with the rest, a
 /// report must name the right that is missing, as [`Kind::Denied`] or, where containment does not wait for it, among
-/// what remains. `scene` makes a fresh target with its options; nobody is granted anything on Secrets.
-pub async fn least_privilege<R>(cluster: &Cluster, scene: impl Fn(&Cluster) -> (Target, Value))
+/// what remains. Nobody is granted anything on Secrets.
+pub async fn least_privilege<R>(cluster: &Cluster, scenes: &[Scene<'_>])
 where
     R: Responder<Cloud = Kube, Target: KubeTarget>,
 {
@@ -31,6 +35,9 @@ where
             })
         };
 
+        let right = format!("{verb} {resource}");
+        let scene = scenes.iter().find(|(rights, _)| rights.contains(&right.as_str()));
+        let (_, scene) = scene.or_else(|| scenes.iter().find(|(rights, _)| rights.is_empty())).expect("a scene");
         let (target, options) = scene(cluster);
         let report = cluster
             .ward_of::<R>(&rest, Arc::new(Memory::default()))

@@ -8,7 +8,12 @@ use super::Cluster;
 pub const CUSTOM: (&str, &str, &str, &str) = ("example.com", "v1", "widgets", "Widget");
 
 impl Cluster {
-    /// A node; pods run on it.
+    /// The node that pods run on.
+    pub fn worker(&self) {
+        self.create("v1/nodes", "", "node-1", &json!({"metadata": {"labels": {"suite": "worker"}}, "spec": {"providerID": "gce://acme-prod/europe-west1-b/node-1"}}));
+    }
+
+    /// A further node.
     pub fn node(&self, given: &Value) -> String {
         let name = self.name("node");
         self.create("v1/nodes", "", &name, given);
@@ -47,7 +52,9 @@ impl Cluster {
             "Deployment" | "StatefulSet" | "DaemonSet" => {
                 let resource = format!("apps/v1/{}s", kind.to_lowercase());
                 let mut object = json!({"spec": {"selector": selector, "template": template}});
-                if kind != "DaemonSet" {
+                if kind == "DaemonSet" {
+                    object["spec"]["template"]["spec"]["nodeSelector"] = json!({"suite": "worker"});
+                } else {
                     object["spec"]["replicas"] = json!(2);
                 }
                 if kind == "StatefulSet" {
@@ -56,7 +63,7 @@ impl Cluster {
                 }
                 let uid = self.create(&resource, namespace, &name, &object);
                 if self.is_real() {
-                    let pods = if kind == "DaemonSet" { self.list("v1/nodes", "").len() } else { 2 };
+                    let pods = if kind == "DaemonSet" { 1 } else { 2 };
                     return (name, self.made_by_controllers(namespace, &labels, pods));
                 }
                 let mut by = owner("apps/v1", kind, &name, &uid);
