@@ -1,8 +1,12 @@
 //! The look-ups that a plan gets. Nothing here that is public changes anything.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
-use google_cloud_compute_v1::model;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 use stanch_core::{
     Error, Kind, Result,
     names::{GceId, GceName, ProjectId},
@@ -11,9 +15,9 @@ use stanch_core::{
 
 use crate::{
     clients::Clients,
-    facts::{self, DiskRef, GceFacts, Place},
-    fault,
+    facts::{DiskRef, EncryptionKey, GceFacts},
     key::{CsekKeys, DiskKey},
+    rest::Service,
 };
 
 /// The look-ups of one order.
@@ -33,6 +37,16 @@ pub struct Disk {
     pub needs_key: bool,
 }
 
+/// A snapshot as the service shows it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Snapshot {
+    pub(crate) status: String,
+    pub(crate) source_disk_id: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) creation_timestamp: String,
+}
+
 impl GceApi {
     pub(crate) fn new(clients: Clients) -> Self {
         Self { clients, keys: Mutex::default() }
@@ -50,17 +64,7 @@ impl GceApi {
             (None, None) => return Err(Error::invalid("target", "must have a name or an id")),
         };
         let path = format!("projects/{}/zones/{}/instances/{asked}", target.project, target.zone);
-        let found = self
-            .clients
-            .instances
-            .get()
-            .set_project(target.project.as_str())
-            .set_zone(target.zone.as_str())
-            .set_instance(asked)
-            .send()
-            .await
-            .map_err(|error| fault::call("compute.instances.get", &path, &error))?;
-        let facts = GceFacts::read(found, &path)?;
+        let facts = GceFacts::read(self.read("compute.instances.get", &path).await?, &path)?;
         if target.id.as_ref().is_some_and(|id| *id != facts.id) {
             let message =
                 format!("another instance has this name now (id {}): the accused one was recreated", facts.id);
@@ -74,21 +78,19 @@ impl GceApi {
     /// # Errors
     /// Whatever the service answers, classified.
     pub async fn disk(&self, disk: &DiskRef) -> Result<Disk> {
-        const GET: &str = "compute.disks.get";
-        let (project, name) = (disk.project.as_str(), disk.name.as_str());
-        let found = match &disk.place {
-            Place::Zone(zone) => {
-                self.clients.disks.get().set_project(project).set_zone(zone.as_str()).set_disk(name).send().await
-            }
-            Place::Region(region) => {
-                let call = self.clients.region_disks.get();
-                call.set_project(project).set_region(region.as_str()).set_disk(name).send().await
-            }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Shown {
+            id: Option<String>,
+            #[serde(default)]
+            disk_encryption_key: EncryptionKey,
         }
-        .map_err(|error| fault::call(GET, &disk.path(), &error))?;
-        let id = found.id.and_then(|id| id.to_string().parse().ok());
-        let id = id.ok_or_else(|| Error::new(Kind::Internal, GET, "the answer has no id").on(disk.path()))?;
-        Ok(Disk { id, needs_key: facts::needs_key(found.disk_encryption_key.as_ref()) })
+        const GET: &str = "compute.disks.get";
+        let path = disk.path();
+        let found: Shown = self.read(GET, &path).await?;
+        let id = found.id.and_then(|id| id.parse().ok());
+        let id = id.ok_or_else(|| Error::new(Kind::Internal, GET, "the answer has no id").on(&*path))?;
+        Ok(Disk { id, needs_key: found.disk_encryption_key.is_the_customers() })
     }
 
     /// Lends the keys of an order for as long as it runs. One that is resumed must bring them again.
@@ -101,48 +103,41 @@ impl GceApi {
     }
 
     /// A snapshot, if there is one of that name.
-    pub(crate) async fn snapshot(&self, project: &ProjectId, name: &GceName) -> Result<Option<model::Snapshot>> {
-        let call = self.clients.snapshots.get().set_project(project.as_str()).set_snapshot(name.as_str());
-        match call.send().await {
-            Ok(snapshot) => Ok(Some(snapshot)),
-            Err(error) => {
-                let path = format!("projects/{project}/global/snapshots/{name}");
-                let error = fault::call("compute.snapshots.get", &path, &error);
-                if error.kind() == Kind::NotFound { Ok(None) } else { Err(error) }
-            }
+    pub(crate) async fn snapshot(&self, project: &ProjectId, name: &GceName) -> Result<Option<Snapshot>> {
+        self.find("compute.snapshots.get", &format!("projects/{project}/global/snapshots/{name}")).await
+    }
+
+    /// Which of these we have on a resource of Compute Engine.
+    pub(crate) async fn held(&self, path: &str, asked: &[&str]) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(default)]
+            permissions: Vec<String>,
+        }
+        let body = json!({ "permissions": asked });
+        let asking = format!("{path}/testIamPermissions");
+        let answer = self.clients.rest.post(Service::Compute, "testIamPermissions", &asking, &body).await?;
+        parse::<Answer>("testIamPermissions", &asking, answer).map(|answer| answer.permissions)
+    }
+
+    /// A resource of Compute Engine.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, operation: &str, path: &str) -> Result<T> {
+        parse(operation, path, self.clients.rest.get(Service::Compute, operation, path).await?)
+    }
+
+    /// The same, if it is there.
+    pub(crate) async fn find<T: DeserializeOwned>(&self, operation: &str, path: &str) -> Result<Option<T>> {
+        match self.read(operation, path).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
+}
 
-    /// Which of these we have on the instance.
-    pub(crate) async fn held_on_instance(
-        &self,
-        target: &GceInstance,
-        name: &GceName,
-        asked: &[&str],
-    ) -> Result<Vec<String>> {
-        let body = model::TestPermissionsRequest::new().set_permissions(asked.iter().copied());
-        let call = self.clients.instances.test_iam_permissions().set_body(body).set_resource(name.as_str());
-        let answer = call.set_project(target.project.as_str()).set_zone(target.zone.as_str()).send().await;
-        let path = format!("projects/{}/zones/{}/instances/{name}", target.project, target.zone);
-        let answer = answer.map_err(|error| fault::call("compute.instances.testIamPermissions", &path, &error))?;
-        Ok(answer.permissions)
-    }
-
-    /// Which of these we have on the disk.
-    pub(crate) async fn held_on_disk(&self, disk: &DiskRef, asked: &[&str]) -> Result<Vec<String>> {
-        let body = model::TestPermissionsRequest::new().set_permissions(asked.iter().copied());
-        let (project, name) = (disk.project.as_str(), disk.name.as_str());
-        let answer = match &disk.place {
-            Place::Zone(zone) => {
-                let call = self.clients.disks.test_iam_permissions().set_body(body).set_resource(name);
-                call.set_project(project).set_zone(zone.as_str()).send().await
-            }
-            Place::Region(region) => {
-                let call = self.clients.region_disks.test_iam_permissions().set_body(body).set_resource(name);
-                call.set_project(project).set_region(region.as_str()).send().await
-            }
-        };
-        let answer = answer.map_err(|error| fault::call("compute.disks.testIamPermissions", &disk.path(), &error))?;
-        Ok(answer.permissions)
-    }
+pub(crate) fn parse<T: DeserializeOwned>(operation: &str, path: &str, answer: Value) -> Result<T> {
+    let resource = path.split('?').next().unwrap_or(path);
+    // The text of the error could repeat a value: metadata holds secrets.
+    let odd = |_| Error::new(Kind::Internal, operation, "the answer does not have the documented form").on(resource);
+    serde_json::from_value(answer).map_err(odd)
 }

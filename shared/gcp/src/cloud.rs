@@ -48,7 +48,7 @@ impl Gcp {
     }
 
     async fn clients(&self) -> Result<&Clients> {
-        self.clients.get_or_try_init(|| Clients::build(&self.access)).await
+        self.clients.get_or_try_init(|| async { Clients::build(&self.access) }).await
     }
 }
 
@@ -105,19 +105,25 @@ impl Cloud<GceInstance> for Gcp {
         let rest: Vec<_> =
             of("").into_iter().filter(|name| !instances.contains(name) && !disks.contains(name)).collect();
 
-        let on_instance = api.held_on_instance(target, &facts.name, &instances).await;
+        let path = format!("projects/{}/zones/{}/instances/{}", target.project, target.zone, facts.name);
+        let on_instance = api.held(&path, &instances).await;
         let mut lines = lines(&format!("instance {}", facts.name), &instances, &on_instance);
         let persistent: Vec<_> = facts
             .disks
             .iter()
             .filter_map(|disk| if let DiskKind::Persistent(disk) = &disk.disk { Some(disk) } else { None })
             .collect();
-        let on_disks = join_all(persistent.iter().map(|disk| api.held_on_disk(disk, &disks))).await;
-        for (disk, held) in persistent.iter().zip(&on_disks) {
-            lines.extend(self::lines(&format!("disk {}", disk.name), &disks, held));
+        if !disks.is_empty() {
+            let on_disks = join_all(persistent.iter().map(async |disk| api.held(&disk.path(), &disks).await)).await;
+            for (disk, held) in persistent.iter().zip(&on_disks) {
+                lines.extend(self::lines(&format!("disk {}", disk.name), &disks, held));
+            }
         }
-        // A snapshot is made in the project of its disk.
-        let projects: BTreeSet<_> = persistent.iter().map(|disk| &disk.project).collect();
+        // A snapshot is made in the project of its disk, a firewall rule in that of its network.
+        let networks = facts.nics.iter().map(|nic| &nic.network.project);
+        let others: Vec<_> =
+            if disks.is_empty() { networks.collect() } else { persistent.iter().map(|disk| &disk.project).collect() };
+        let projects: BTreeSet<_> = others.into_iter().chain([&target.project]).collect();
         for project in projects {
             let held = home::held(&self.access, &api.clients.credentials, project, &rest).await;
             lines.extend(self::lines(&format!("project {project}"), &rest, &held));

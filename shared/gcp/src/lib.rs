@@ -2,15 +2,15 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`cloud`] | [`Gcp`]: the clients, made once a process; who a target really is; what we may do to it |
-//! | [`api`] | [`GceApi`]: the look-ups that a plan gets. The clients in it are private: only a slot writes |
+//! | [`cloud`] | [`Gcp`]: the client, made once a process; who a target really is; what we may do to it |
+//! | [`api`] | [`GceApi`]: the look-ups that a plan gets. The client in it is private: only a slot writes |
 //! | [`facts`] | what is read of an instance and its disks, parsed strictly |
 //! | [`group`] | the managed instance group that holds an instance: found by the instance's id |
 //! | [`slot`] | [`GcpSlot`]: every place that this wing writes |
 //! | [`snapshot`] | the snapshot of a disk: find ours, take it, wait for it |
 //! | [`key`] | customer-supplied encryption keys, which are never printed or recorded |
 //! | `mark` | names, labels, request ids and shell words made from names that we were given |
-//! | `rest` | the APIs that are asked too little to link an SDK client for them |
+//! | `rest` | Google's APIs as JSON: one attempt a call, operations waited for |
 //! | `fault` | what a failed call means |
 
 pub mod api;
@@ -28,8 +28,9 @@ pub mod snapshot;
 
 pub use api::{Disk, GceApi};
 pub use cloud::Gcp;
-pub use facts::{AttachedDisk, DiskKind, DiskRef, GceFacts, Place};
+pub use facts::{AttachedDisk, DiskKind, DiskRef, GceFacts, InstanceRef, NetworkRef, Nic, Place};
 pub use group::{GroupRef, Managed};
 pub use key::{CsekKeys, DiskKey};
+pub use mark::{next_order, next_order_with};
 pub use slot::{GcpSlot, GcpState};
 pub use snapshot::{SnapshotSlot, StorageLocation};

@@ -1,5 +1,5 @@
-//! Google's REST APIs as JSON: managed instance groups and service accounts, which a responder asks a handful of
-//! questions. Their SDK clients would weigh more than the rest of a responder.
+//! Google's REST APIs as JSON. A responder asks a handful of questions; the SDK's clients of the same would double its
+//! size and its start.
 //!
 //! One attempt a call; the one retry layer is the driver's.
 
@@ -9,7 +9,6 @@ use google_cloud_auth::credentials::{CacheableResource, Credentials};
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use stanch_core::{Error, Kind, Result};
-use tokio::sync::OnceCell;
 
 use crate::{
     clients::{Access, CALL},
@@ -37,12 +36,12 @@ pub(crate) enum Service {
 pub(crate) struct Rest {
     access: Access,
     credentials: Credentials,
-    http: std::sync::Arc<OnceCell<reqwest::Client>>,
+    http: reqwest::Client,
 }
 
 impl Rest {
-    pub(crate) fn new(access: &Access, credentials: &Credentials) -> Self {
-        Self { access: access.clone(), credentials: credentials.clone(), http: std::sync::Arc::default() }
+    pub(crate) fn new(access: &Access, credentials: &Credentials) -> Result<Self> {
+        Ok(Self { access: access.clone(), credentials: credentials.clone(), http: client()? })
     }
 
     /// A resource. `path` holds names that were parsed, and may end in a query that [`query`] made.
@@ -98,24 +97,34 @@ impl Rest {
         path: &str,
         body: Option<&Value>,
     ) -> Result<()> {
-        let mut answer = self.call(Service::Compute, method, operation, path, body).await?;
-        // `projects/P/zones/Z` or `projects/P/regions/R`: where the operation is, too.
-        let place: Vec<&str> = path.split('/').take(4).collect();
-        let kind =
-            if place.get(2) == Some(&"zones") { "compute.zoneOperations.get" } else { "compute.regionOperations.get" };
+        let answer = self.call(Service::Compute, method, operation, path, body).await?;
+        self.done(operation, path, answer).await
+    }
+
+    /// Waits a moment for an accepted operation, and says why it failed.
+    pub(crate) async fn done(&self, operation: &str, path: &str, mut answer: Value) -> Result<()> {
+        let resource = path.split('?').next().unwrap_or(path);
+        // `projects/P/zones/Z`, `projects/P/regions/R` or `projects/P/global`: where the operation is, too.
+        let parts: Vec<&str> = resource.split('/').collect();
+        let (kind, length) = match parts.get(2) {
+            Some(&"zones") => ("compute.zoneOperations.get", 4),
+            Some(&"regions") => ("compute.regionOperations.get", 4),
+            _ => ("compute.globalOperations.get", 3),
+        };
+        let place = parts.get(..length).unwrap_or_default().join("/");
         let (mut waited, mut polls) = (Duration::ZERO, POLLS.iter());
         let mut pause = Duration::from_millis(2000);
         while answer.get("status").and_then(Value::as_str) != Some("DONE") && waited < WAIT {
             let Some(name) = answer.get("name").and_then(Value::as_str).filter(|name| is_name(name)) else {
-                return Err(Error::new(Kind::Internal, operation, "the answer is not an operation").on(path));
+                return Err(Error::new(Kind::Internal, operation, "the answer is not an operation").on(resource));
             };
-            let at = format!("{}/operations/{name}", place.join("/"));
+            let at = format!("{place}/operations/{name}");
             pause = polls.next().copied().unwrap_or(pause);
             tokio::time::sleep(pause).await;
             waited += pause;
             answer = self.get(Service::Compute, kind, &at).await?;
         }
-        match fault::failed(operation, path, &answer) {
+        match fault::failed(operation, resource, &answer) {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -138,9 +147,10 @@ impl Rest {
             (Access::At { endpoint, .. }, Service::Compute) => format!("{}/compute/v1", endpoint.trim_end_matches('/')),
             (Access::At { endpoint, .. }, Service::Iam) => format!("{}/v1", endpoint.trim_end_matches('/')),
         };
-        let http = self.http.get_or_try_init(|| async { client() }).await?;
-        let mut call =
-            http.request(method.clone(), format!("{root}/{path}")).headers(self.headers(operation, resource).await?);
+        let mut call = self
+            .http
+            .request(method.clone(), format!("{root}/{path}"))
+            .headers(self.headers(operation, resource).await?);
         if let Some(body) = body {
             call = call.json(body);
         } else if method != Method::GET {
@@ -202,7 +212,7 @@ pub(crate) fn query(text: &str) -> String {
 }
 
 /// The name of an operation goes into a path.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=100).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
 }
 
