@@ -15,7 +15,7 @@ use stanch_core::{
 
 use crate::{
     clients::Clients,
-    facts::{DiskRef, EncryptionKey, GceFacts},
+    facts::{DiskRef, EncryptionKey, GceFacts, Metadata},
     key::{CsekKeys, DiskKey},
     rest::Service,
 };
@@ -91,6 +91,21 @@ impl GceApi {
         let id = found.id.and_then(|id| id.parse().ok());
         let id = id.ok_or_else(|| Error::new(Kind::Internal, GET, "the answer has no id").on(&*path))?;
         Ok(Disk { id, needs_key: found.disk_encryption_key.is_the_customers() })
+    }
+
+    /// What the metadata of a project says about OS Login, for instances whose own says nothing.
+    ///
+    /// # Errors
+    /// Whatever the service answers, classified.
+    pub async fn os_login(&self, project: &ProjectId) -> Result<bool> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Shown {
+            #[serde(default)]
+            common_instance_metadata: Metadata,
+        }
+        let shown: Shown = self.read("compute.projects.get", &format!("projects/{project}")).await?;
+        Ok(shown.common_instance_metadata.os_login().unwrap_or(false))
     }
 
     /// Lends the keys of an order for as long as it runs. One that is resumed must bring them again.

@@ -1,0 +1,221 @@
+//! The external address of an interface.
+//!
+//! It is taken off by the access config's **own name**, which may be any text, and put back under it. A reserved (static)
+//! address comes back; an ephemeral one goes to the next who asks, and another comes back in its place, so the state of a
+//! place holds an address only where it is reserved. Sources: Compute Engine "Configure static external IP addresses"
+//! and API reference, `instances.deleteAccessConfig`, `addAccessConfig`, `addresses.list`.
+
+use std::time::Duration;
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use stanch_core::{Disruption, Error, Kind, Mark, Recorded, Result, Seen, Slot, names::Location};
+
+use crate::{
+    api::GceApi,
+    facts::{AccessConfig, InstanceRef, Interface, Shown},
+    group::region,
+    mark::{plain, quote},
+    network::LAG,
+    rest::{Service, query},
+    tag::seen,
+};
+
+/// Of which protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4, by network address translation.
+    V4,
+    /// IPv6, a range of its own.
+    V6,
+}
+
+impl Family {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
+    fn configs(self, nic: &Interface) -> &[AccessConfig] {
+        match self {
+            Self::V4 => &nic.access_configs,
+            Self::V6 => &nic.ipv6_access_configs,
+        }
+    }
+}
+
+/// The place of an external address. There is at most one of each family on an interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExternalSlot {
+    /// The instance.
+    pub instance: InstanceRef,
+    /// The interface: `nic0`.
+    pub nic: String,
+    /// Of which protocol.
+    pub family: Family,
+}
+
+/// An external address as far as it can be brought back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct External {
+    /// The name of the access config.
+    pub name: String,
+    /// The address, if it is reserved: it comes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<String>,
+    /// The length of an IPv6 range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<u8>,
+    /// The network tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// The public name (PTR).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ptr: Option<String>,
+}
+
+impl GceApi {
+    /// What an interface has, and the address as text.
+    ///
+    /// # Errors
+    /// Whatever the service answers, classified.
+    pub async fn external(&self, slot: &ExternalSlot) -> Result<Option<(External, String)>> {
+        let shown: Shown = self.read("compute.instances.get", &slot.instance.path()).await?;
+        let nic = shown.network_interfaces.iter().find(|nic| nic.name == slot.nic);
+        let Some(config) = nic.and_then(|nic| slot.family.configs(nic).first()) else { return Ok(None) };
+        let address = match slot.family {
+            Family::V4 => config.nat_ip.clone(),
+            Family::V6 => config.external_ipv6.clone(),
+        };
+        // A stopped instance has an access config without an address.
+        let reserved = match &address {
+            Some(address) if self.is_reserved(&slot.instance, address).await? => Some(address.clone()),
+            _ => None,
+        };
+        let external = External {
+            name: config.name.clone(),
+            prefix: config.external_ipv6_prefix_length.filter(|_| reserved.is_some()),
+            reserved,
+            tier: config.network_tier.clone(),
+            ptr: config.public_ptr_domain_name.clone(),
+        };
+        Ok(Some((external, plain(address.as_deref().unwrap_or("none while stopped"), 50))))
+    }
+
+    async fn is_reserved(&self, instance: &InstanceRef, address: &str) -> Result<bool> {
+        const LIST: &str = "compute.addresses.list";
+        let region: Location = region(&instance.zone)
+            .ok_or_else(|| Error::new(Kind::Internal, LIST, "the zone has no region").on(instance.named()))?;
+        let filter = query(&format!("address = \"{address}\""));
+        let path = format!("projects/{}/regions/{region}/addresses?filter={filter}", instance.project);
+        let found = self.clients.rest.list(Service::Compute, Method::GET, LIST, &path, "items").await?;
+        Ok(found.iter().any(|one| one.get("address").and_then(serde_json::Value::as_str) == Some(address)))
+    }
+}
+
+impl ExternalSlot {
+    async fn remove(&self, name: &str, api: &GceApi) -> Result<()> {
+        let (instance, nic) = (self.instance.path(), query(&self.nic));
+        let path = format!("{instance}/deleteAccessConfig?accessConfig={}&networkInterface={nic}", query(name));
+        api.clients.rest.operate(Method::POST, "compute.instances.deleteAccessConfig", &path, None).await
+    }
+
+    async fn add(&self, wanted: &External, api: &GceApi) -> Result<()> {
+        let mut body = json!({"name": wanted.name});
+        if let Some(fields) = body.as_object_mut() {
+            let (kind, address) = match self.family {
+                Family::V4 => ("ONE_TO_ONE_NAT", "natIP"),
+                Family::V6 => ("DIRECT_IPV6", "externalIpv6"),
+            };
+            fields.insert("type".to_owned(), json!(kind));
+            if let Some(reserved) = &wanted.reserved {
+                fields.insert(address.to_owned(), json!(reserved));
+            }
+            if let Some(prefix) = wanted.prefix {
+                fields.insert("externalIpv6PrefixLength".to_owned(), json!(prefix));
+            }
+            if let Some(tier) = &wanted.tier {
+                fields.insert("networkTier".to_owned(), json!(tier));
+            }
+            if let Some(ptr) = &wanted.ptr {
+                fields.insert("setPublicPtr".to_owned(), json!(true));
+                fields.insert("publicPtrDomainName".to_owned(), json!(ptr));
+            }
+        }
+        let path = format!("{}/addAccessConfig?networkInterface={}", self.instance.path(), query(&self.nic));
+        api.clients.rest.operate(Method::POST, "compute.instances.addAccessConfig", &path, Some(&body)).await
+    }
+}
+
+impl Slot for ExternalSlot {
+    type Api = GceApi;
+    type State = Option<External>;
+    /// The name under which it can be taken off.
+    type Token = Option<String>;
+
+    async fn look(&self, api: &GceApi, _mark: &Mark) -> Result<Seen<Self>> {
+        let found = api.external(self).await?;
+        let name = found.as_ref().map(|(external, _)| external.name.clone());
+        let (state, address) = found.map_or((None, None), |(external, address)| (Some(external), Some(address)));
+        Ok(seen(state, name, address.into_iter().collect()))
+    }
+
+    async fn write(change: Recorded<'_, Self>, seen: &Seen<Self>, api: &GceApi) -> Result<()> {
+        match (change.to(), &seen.token) {
+            (None, Some(name)) => change.slot().remove(name, api).await,
+            (None, None) => Ok(()),
+            (Some(wanted), _) => change.slot().add(wanted, api).await,
+        }
+    }
+
+    fn what(&self, to: &Option<External>) -> String {
+        let (family, nic, instance) = (self.family.as_str(), &self.nic, &self.instance.name);
+        match to {
+            None => format!("take the external {family} address off {nic} of {instance}"),
+            Some(External { reserved: Some(address), .. }) => format!("put {address} back on {nic} of {instance}"),
+            Some(_) => format!("give {nic} of {instance} another ephemeral external {family} address"),
+        }
+    }
+
+    fn command(&self, to: &Option<External>, _mark: &Mark) -> String {
+        let (instance, nic) = (self.instance.words(), &self.nic);
+        let Some(wanted) = to else {
+            // The name is not always the one that gcloud takes where none is given.
+            let (index, configs) = (nic.trim_start_matches("nic"), match self.family {
+                Family::V4 => "accessConfigs",
+                Family::V6 => "ipv6AccessConfigs",
+            });
+            return format!(
+                "gcloud compute instances delete-access-config {instance} --network-interface={nic} \
+                 --access-config-name=\"$(gcloud compute instances describe {instance} \
+                 --format='value(networkInterfaces[{index}].{configs}[0].name)')\""
+            );
+        };
+        let mut words = vec![
+            format!("gcloud compute instances add-access-config {instance} --network-interface={nic}"),
+            quote(&format!("--access-config-name={}", plain(&wanted.name, 100))),
+        ];
+        words.extend(wanted.reserved.as_ref().map(|address| quote(&format!("--address={address}"))));
+        words.extend(wanted.tier.as_ref().map(|tier| quote(&format!("--network-tier={tier}"))));
+        if let Some(ptr) = &wanted.ptr {
+            words.extend(["--public-ptr".to_owned(), quote(&format!("--public-ptr-domain={}", plain(ptr, 253)))]);
+        }
+        words.join(" ")
+    }
+
+    fn visible_to_attacker(&self) -> bool {
+        true
+    }
+
+    fn disruption(&self) -> Disruption {
+        Disruption::Node
+    }
+
+    fn lag(&self) -> Duration {
+        LAG
+    }
+}

@@ -1,0 +1,130 @@
+//! The labels of an instance that say what is going on. Only the named ones are touched; `instances.setLabels` replaces
+//! all of them on the condition of a fingerprint. Source: Compute Engine "Organize resources using labels".
+
+use std::{collections::BTreeMap, time::Duration};
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use stanch_core::{Error, Kind, Mark, Recorded, Result, Seen, Slot};
+
+use crate::{
+    api::GceApi,
+    facts::{EXEMPT_LABEL, InstanceRef, Shown},
+    network::LAG,
+    tag::seen,
+};
+
+/// A resource has at most so many.
+pub const MOST_LABELS: usize = 64;
+
+/// Labels as an order gives them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>")]
+pub struct Labels(pub(crate) BTreeMap<String, String>);
+
+impl Labels {
+    /// Those of an order, and those that say whose it is.
+    pub fn with_ours(&self, mark: &Mark, since: &str) -> BTreeMap<String, String> {
+        let ours = crate::mark::labels(mark).into_iter().map(|(key, value)| (key.to_owned(), value));
+        let mut all: BTreeMap<_, _> = self.0.clone();
+        all.extend(ours);
+        all.insert("stanch-since".to_owned(), since.to_owned());
+        all
+    }
+}
+
+impl TryFrom<BTreeMap<String, String>> for Labels {
+    type Error = Error;
+
+    fn try_from(given: BTreeMap<String, String>) -> Result<Self> {
+        let fits = |text: &str| {
+            text.len() <= 63
+                && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_')
+        };
+        for (key, value) in &given {
+            if !fits(key) || !key.bytes().next().is_some_and(|c| c.is_ascii_lowercase()) || !fits(value) {
+                let rule = "must map keys to values of lower-case letters, digits, - and _, at most 63 each";
+                return Err(Error::invalid("labels", rule));
+            }
+            if key.starts_with("stanch-") || key == EXEMPT_LABEL {
+                return Err(Error::invalid("labels", "must not begin with stanch-: those are our own"));
+            }
+        }
+        Ok(Self(given))
+    }
+}
+
+/// Some labels of one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelsSlot {
+    /// The instance.
+    pub instance: InstanceRef,
+    /// Which ones.
+    pub keys: Vec<String>,
+}
+
+impl LabelsSlot {
+    /// What the named labels are among these; `None` where there is none.
+    pub fn of(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, Option<String>> {
+        self.keys.iter().map(|key| (key.clone(), labels.get(key).cloned())).collect()
+    }
+}
+
+impl Slot for LabelsSlot {
+    type Api = GceApi;
+    type State = BTreeMap<String, Option<String>>;
+    /// All labels, and their fingerprint.
+    type Token = (BTreeMap<String, String>, String);
+
+    async fn look(&self, api: &GceApi, _mark: &Mark) -> Result<Seen<Self>> {
+        let shown: Shown = api.read("compute.instances.get", &self.instance.path()).await?;
+        Ok(seen(self.of(&shown.labels), (shown.labels, shown.label_fingerprint), Vec::new()))
+    }
+
+    async fn write(change: Recorded<'_, Self>, seen: &Seen<Self>, api: &GceApi) -> Result<()> {
+        const SET: &str = "compute.instances.setLabels";
+        let instance = &change.slot().instance;
+        let (mut labels, fingerprint) = seen.token.clone();
+        for (key, value) in change.to() {
+            match value {
+                Some(value) => drop(labels.insert(key.clone(), value.clone())),
+                None => drop(labels.remove(key)),
+            }
+        }
+        if labels.len() > MOST_LABELS {
+            return Err(full(instance));
+        }
+        let body = json!({"labels": labels, "labelFingerprint": fingerprint});
+        api.clients.rest.operate(Method::POST, SET, &format!("{}/setLabels", instance.path()), Some(&body)).await
+    }
+
+    fn what(&self, to: &Self::State) -> String {
+        let set: Vec<_> = to.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_ref()?))).collect();
+        if set.is_empty() {
+            return format!("take the labels {} off {}", self.keys.join(", "), self.instance.name);
+        }
+        format!("label {} with {}", self.instance.name, set.join(", "))
+    }
+
+    fn command(&self, to: &Self::State, _mark: &Mark) -> String {
+        let words = self.instance.words();
+        let set: Vec<_> = to.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_ref()?))).collect();
+        let gone: Vec<_> = to.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.as_str()).collect();
+        let add = (!set.is_empty())
+            .then(|| format!("gcloud compute instances add-labels {words} --labels={}", set.join(",")));
+        let remove = (!gone.is_empty())
+            .then(|| format!("gcloud compute instances remove-labels {words} --labels={}", gone.join(",")));
+        add.into_iter().chain(remove).collect::<Vec<_>>().join(" && ")
+    }
+
+    fn lag(&self) -> Duration {
+        LAG
+    }
+}
+
+/// Why a label does not fit any more.
+pub fn full(instance: &InstanceRef) -> Error {
+    let why = format!("the instance has {MOST_LABELS} labels, and no more fit: take some off");
+    Error::new(Kind::Unsupported, "compute.instances.setLabels", why).on(instance.named())
+}
