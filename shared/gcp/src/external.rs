@@ -185,10 +185,13 @@ impl Slot for ExternalSlot {
         let (instance, nic) = (self.instance.words(), &self.nic);
         let Some(wanted) = to else {
             // The name is not always the one that gcloud takes where none is given.
-            let (index, configs) = (nic.trim_start_matches("nic"), match self.family {
-                Family::V4 => "accessConfigs",
-                Family::V6 => "ipv6AccessConfigs",
-            });
+            let (index, configs) = (
+                nic.trim_start_matches("nic"),
+                match self.family {
+                    Family::V4 => "accessConfigs",
+                    Family::V6 => "ipv6AccessConfigs",
+                },
+            );
             return format!(
                 "gcloud compute instances delete-access-config {instance} --network-interface={nic} \
                  --access-config-name=\"$(gcloud compute instances describe {instance} \

@@ -10,7 +10,7 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stanch_core::{
-    Error, Kind, Result,
+    Error, IncidentId, Kind, Result,
     names::{GceId, GceName, Location, ProjectId, Zone},
     target::GceInstance,
 };
@@ -18,6 +18,7 @@ use stanch_core::{
 use crate::{
     api::GceApi,
     facts::{GceFacts, Place},
+    mark::next_order,
     rest::Service,
 };
 
@@ -79,6 +80,22 @@ impl Managed {
     /// The group is already letting the instance go.
     pub fn is_leaving(&self) -> bool {
         matches!(self.action.as_str(), "ABANDONING" | "DELETING")
+    }
+
+    /// Why a responder that cuts an instance refuses a member: the group would replace it.
+    pub fn in_service(&self, responder: &str, incident: &IncidentId, target: &GceInstance) -> Error {
+        let next = next_order("gcp-release-instance", incident, target.clone().into());
+        let why = format!(
+            "it is in service in the managed group {}, which would replace it, and the evidence with it; take it out \
+             first: {next} (or set even_if_managed)",
+            self.group.name
+        );
+        Error::new(Kind::Refused, responder, why)
+    }
+
+    /// How many members, for the guard's limit on what a group may lose at once.
+    pub fn members(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
     }
 }
 

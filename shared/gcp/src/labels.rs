@@ -11,6 +11,7 @@ use stanch_core::{Error, Kind, Mark, Recorded, Result, Seen, Slot};
 use crate::{
     api::GceApi,
     facts::{EXEMPT_LABEL, InstanceRef, Shown},
+    mark::{label, labels},
     network::LAG,
     tag::seen,
 };
@@ -21,16 +22,19 @@ pub const MOST_LABELS: usize = 64;
 /// Labels as an order gives them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "BTreeMap<String, String>")]
-pub struct Labels(pub(crate) BTreeMap<String, String>);
+pub struct Labels(BTreeMap<String, String>);
 
 impl Labels {
-    /// Those of an order, and those that say whose it is.
-    pub fn with_ours(&self, mark: &Mark, since: &str) -> BTreeMap<String, String> {
-        let ours = crate::mark::labels(mark).into_iter().map(|(key, value)| (key.to_owned(), value));
-        let mut all: BTreeMap<_, _> = self.0.clone();
-        all.extend(ours);
-        all.insert("stanch-since".to_owned(), since.to_owned());
-        all
+    /// What an instance is marked with where nothing is said.
+    pub fn usual() -> Self {
+        Self(BTreeMap::from([("status".to_owned(), "under-investigation".to_owned())]))
+    }
+
+    /// With those that say whose it is, and since when.
+    pub fn with_ours(&self, mark: &Mark) -> BTreeMap<String, String> {
+        let ours = labels(mark).into_iter().map(|(key, value)| (key.to_owned(), value));
+        let since = label(&mark.opened.strftime("%Y-%m-%dT%H-%M-%SZ").to_string());
+        self.0.clone().into_iter().chain(ours).chain([("stanch-since".to_owned(), since)]).collect()
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`facts`] | what is read of an instance and its disks, parsed strictly |
 //! | [`tag`], [`firewall`], [`ssh_key`] | a network tag, a firewall rule, a key: the places of [`network`] |
 //! | [`quarantine`] | the set of rules that cuts an instance off, shared by all that have its tag |
+//! | [`bastion`] | the way from an intermediate instance to the quarantined ones |
 //! | [`effective`] | what still lets traffic through |
 //! | [`external`] | the external address of an interface |
 //! | [`protection`], [`labels`] | what keeps an instance from being deleted, and what says that it is looked at |
@@ -19,6 +20,7 @@
 //! | `fault` | what a failed call means |
 
 pub mod api;
+pub mod bastion;
 mod clients;
 pub mod cloud;
 pub mod effective;
