@@ -5,8 +5,6 @@
 //! place holds an address only where it is reserved. Sources: Compute Engine "Configure static external IP addresses"
 //! and API reference, `instances.deleteAccessConfig`, `addAccessConfig`, `addresses.list`.
 
-use std::time::Duration;
-
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -17,7 +15,6 @@ use crate::{
     facts::{AccessConfig, InstanceRef, Interface, Shown},
     group::region,
     mark::{plain, quote},
-    network::LAG,
     rest::{Service, query},
     tag::seen,
 };
@@ -121,7 +118,8 @@ impl ExternalSlot {
     async fn remove(&self, name: &str, api: &GceApi) -> Result<()> {
         let (instance, nic) = (self.instance.path(), query(&self.nic));
         let path = format!("{instance}/deleteAccessConfig?accessConfig={}&networkInterface={nic}", query(name));
-        api.clients.rest.operate(Method::POST, "compute.instances.deleteAccessConfig", &path, None).await
+        let done = api.clients.rest.operate(Method::POST, "compute.instances.deleteAccessConfig", &path, None).await;
+        done.map_err(look_again)
     }
 
     async fn add(&self, wanted: &External, api: &GceApi) -> Result<()> {
@@ -147,8 +145,18 @@ impl ExternalSlot {
             }
         }
         let path = format!("{}/addAccessConfig?networkInterface={}", self.instance.path(), query(&self.nic));
-        api.clients.rest.operate(Method::POST, "compute.instances.addAccessConfig", &path, Some(&body)).await
+        let done = api.clients.rest.operate(Method::POST, "compute.instances.addAccessConfig", &path, Some(&body)).await;
+        done.map_err(look_again)
     }
+}
+
+/// Neither call has a precondition. One that is refused may have been carried out before, by a run that died: the next
+/// look tells.
+fn look_again(error: Error) -> Error {
+    if error.kind() != Kind::Invalid {
+        return error;
+    }
+    Error::new(Kind::Conflict, error.operation(), error.message()).on(error.resource())
 }
 
 impl Slot for ExternalSlot {
@@ -216,9 +224,5 @@ impl Slot for ExternalSlot {
 
     fn disruption(&self) -> Disruption {
         Disruption::Node
-    }
-
-    fn lag(&self) -> Duration {
-        LAG
     }
 }

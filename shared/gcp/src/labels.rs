@@ -1,7 +1,7 @@
 //! The labels of an instance that say what is going on. Only the named ones are touched; `instances.setLabels` replaces
 //! all of them on the condition of a fingerprint. Source: Compute Engine "Organize resources using labels".
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,6 @@ use crate::{
     api::GceApi,
     facts::{EXEMPT_LABEL, InstanceRef, Shown},
     mark::{label, labels},
-    network::LAG,
     tag::seen,
 };
 
@@ -120,10 +119,6 @@ impl Slot for LabelsSlot {
         let remove = (!gone.is_empty())
             .then(|| format!("gcloud compute instances remove-labels {words} --labels={}", gone.join(",")));
         add.into_iter().chain(remove).collect::<Vec<_>>().join(" && ")
-    }
-
-    fn lag(&self) -> Duration {
-        LAG
     }
 }
 

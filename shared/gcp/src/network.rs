@@ -1,7 +1,5 @@
 //! The places by which an instance is cut off and reached: its tags, the firewall rules that aim at them, its SSH keys.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use stanch_core::{Disruption, Error, Kind, Mark, Recorded, Result, Seen, Slot};
 
@@ -12,9 +10,6 @@ use crate::{
     ssh_key::SshKeySlot,
     tag::{TagSlot, seen},
 };
-
-/// An accepted operation may run for so long before it shows.
-pub(crate) const LAG: Duration = Duration::from_secs(30);
 
 /// A place that is written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,9 +138,5 @@ impl Slot for NetworkSlot {
             Self::Tag(slot) if slot.cuts => Disruption::Node,
             _ => Disruption::None,
         }
-    }
-
-    fn lag(&self) -> Duration {
-        LAG
     }
 }

@@ -1,8 +1,6 @@
 //! What keeps an instance and its disks from being deleted. Sources: Compute Engine "Prevent accidental VM deletion" (not
 //! for members of managed groups), API reference `instances.setDeletionProtection`, `setDiskAutoDelete`.
 
-use std::time::Duration;
-
 use http::Method;
 use serde::{Deserialize, Serialize};
 use stanch_core::{Error, Kind, Mark, Recorded, Result, Seen, Slot};
@@ -11,7 +9,6 @@ use crate::{
     api::GceApi,
     facts::{InstanceRef, Shown},
     mark::quote,
-    network::LAG,
     rest::query,
     tag::seen,
 };
@@ -98,9 +95,5 @@ impl Slot for ProtectionSlot {
                 format!("gcloud compute instances set-disk-auto-delete {words} --{no}auto-delete {device}")
             }
         }
-    }
-
-    fn lag(&self) -> Duration {
-        LAG
     }
 }

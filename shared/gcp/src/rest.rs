@@ -15,7 +15,7 @@ use crate::{
     fault,
 };
 
-/// How long one write waits for its operation, to say why it failed. The driver looks for as long as the slot's lag.
+/// How long one write waits for its operation.
 const WAIT: Duration = Duration::from_secs(16);
 /// How often it asks meanwhile: at first at once, then less and less.
 const POLLS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(1000)];
@@ -126,7 +126,8 @@ impl Rest {
         }
         match fault::failed(operation, resource, &answer) {
             Some(error) => Err(error),
-            None => Ok(()),
+            None if answer.get("status").and_then(Value::as_str) == Some("DONE") => Ok(()),
+            None => Err(Error::new(Kind::Unavailable, operation, "the accepted operation is still running").on(resource)),
         }
     }
 
