@@ -10,5 +10,6 @@
 
 mod aws;
 mod gcp;
+mod gcp_vm;
 mod k8s;
 mod suite;

@@ -29,6 +29,10 @@ pub(crate) trait Bed: Sync {
     fn target(&self) -> Target;
     /// The guard's scope.
     fn guard(&self) -> Guard;
+    /// How it is told to act.
+    fn options(&self) -> Value {
+        Value::Null
+    }
     /// The target as the cloud's own API shows it to somebody else, without what the provider assigns.
     fn state(&self, target: &Target) -> Value;
     /// Panics unless the target is contained exactly once.
@@ -61,7 +65,13 @@ impl<'a, B: Bed> Trial<'a, B> {
     }
 
     async fn run(&self, mode: Mode, incident: &IncidentId, target: &Target) -> Report {
-        self.process().run(&order(&self.clock, mode, incident, target)).await
+        self.process().run(&self.order(mode, incident, target)).await
+    }
+
+    fn order(&self, mode: Mode, incident: &IncidentId, target: &Target) -> Request {
+        let mut request = order(&self.clock, mode, incident, target);
+        request.order.options = self.bed.options();
+        request
     }
 
     /// Runs a process that dies at its `n`th call; `None` when it died.
@@ -174,14 +184,14 @@ async fn killed_at_any_call_it_converges<B: Bed>(bed: &B) {
             let (target, inc) = (bed.target(), incident("inc-kill"));
             let before = bed.state(&target);
             let place = format!("{fault:?} at call {n}");
-            survived = trial.run_killed(n, fault, &order(&trial.clock, Mode::Apply, &inc, &target)).await.is_some();
+            survived = trial.run_killed(n, fault, &trial.order(Mode::Apply, &inc, &target)).await.is_some();
 
             let next = trial.run(Mode::Apply, &inc, &target).await;
             assert!(matches!(next.status, Status::Applied | Status::Already), "{place}: {next:#?}");
             bed.assert_contained(&bed.state(&target));
 
             if !B::KEEPS {
-                trial.run_killed(n, fault, &order(&trial.clock, Mode::Revert, &inc, &target)).await;
+                trial.run_killed(n, fault, &trial.order(Mode::Revert, &inc, &target)).await;
                 let back = trial.run(Mode::Revert, &inc, &target).await;
                 assert!(matches!(back.status, Status::Reverted | Status::Already), "{place}: {back:#?}");
                 assert_eq!(bed.state(&target), before, "{place}");
@@ -201,9 +211,12 @@ async fn fifty_redeliveries_at_once<B: Bed>(bed: &B) {
     let runs: Vec<_> = (0..50)
         .map(|_| {
             let (driver, clock, target, inc) = (Arc::clone(&driver), trial.clock.clone(), target.clone(), inc.clone());
+            let options = bed.options();
             tokio::spawn(async move {
                 for _ in 0..100 {
-                    let report = driver.run(&order(&clock, Mode::Apply, &inc, &target)).await;
+                    let mut request = order(&clock, Mode::Apply, &inc, &target);
+                    request.order.options = options.clone();
+                    let report = driver.run(&request).await;
                     if !report.wants_retry() {
                         return report;
                     }
@@ -247,7 +260,7 @@ async fn observe_and_brake_write_nothing<B: Bed>(bed: &B) {
     let (target, inc) = (bed.target(), incident("inc-quiet"));
     let before = bed.state(&target);
     bed.proxy().clear();
-    let report = trial.process().observing(true).run(&order(&trial.clock, Mode::Apply, &inc, &target)).await;
+    let report = trial.process().observing(true).run(&trial.order(Mode::Apply, &inc, &target)).await;
     assert_eq!(report.status, Status::Planned, "{report:#?}");
     assert_only_reads(bed.proxy());
 

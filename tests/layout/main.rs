@@ -11,6 +11,11 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use aws_snapshot_volumes::AwsSnapshotVolumes;
+use gcp_allow_bastion::GcpAllowBastion;
+use gcp_isolate_instance::GcpIsolateInstance;
+use gcp_mark_instance::GcpMarkInstance;
+use gcp_protect_instance::GcpProtectInstance;
+use gcp_remove_external_ip::GcpRemoveExternalIp;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
 use stanch_core::{Order, Permission, Responder, TargetKind};
@@ -45,7 +50,16 @@ fn said<R: Responder>() -> (&'static str, Said) {
 }
 
 fn responders() -> BTreeMap<&'static str, Said> {
-    BTreeMap::from([said::<AwsSnapshotVolumes>(), said::<GcpSnapshotDisks>(), said::<K8sCordonNode>()])
+    BTreeMap::from([
+        said::<AwsSnapshotVolumes>(),
+        said::<GcpAllowBastion>(),
+        said::<GcpIsolateInstance>(),
+        said::<GcpMarkInstance>(),
+        said::<GcpProtectInstance>(),
+        said::<GcpRemoveExternalIp>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
+    ])
 }
 
 fn folders() -> Vec<String> {

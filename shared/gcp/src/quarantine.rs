@@ -19,7 +19,7 @@ const EVERYWHERE: [(&str, &str); 2] = [("0.0.0.0/0", ""), ("::/0", "-v6")];
 
 /// What is denied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum Protocols {
     /// Everything.
     #[default]
@@ -33,6 +33,18 @@ impl Protocols {
         match self {
             Self::All => "all",
             Self::Tcp => "tcp",
+        }
+    }
+}
+
+impl TryFrom<String> for Protocols {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        match text.as_str() {
+            "all" => Ok(Self::All),
+            "tcp" => Ok(Self::Tcp),
+            _ => Err(Error::invalid("protocols", "must be all or tcp")),
         }
     }
 }

@@ -110,6 +110,11 @@ impl Gce {
         self.by_hand(project, name, |seed| seed.protected = false);
     }
 
+    /// Somebody else deletes every firewall rule of a project.
+    pub fn clear_firewalls(&self, project: &str) {
+        lock(&self.state).firewalls.retain(|kept| kept.project != project);
+    }
+
     fn by_hand(&self, project: &str, name: &str, edit: impl FnOnce(&mut Instance)) {
         let mut state = lock(&self.state);
         let named = |kept: &&mut state::KeptInstance| kept.seed.project == project && kept.seed.name == name;
