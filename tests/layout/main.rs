@@ -36,7 +36,7 @@ struct Said {
 fn said<R: Responder>() -> (&'static str, Said) {
     let path = root().join("functions").join(R::NAME).join("event.json");
     let orders = fs::read(&path).map_or(0, |bytes| {
-        let context = Context { cluster: Some("context:prod".parse().unwrap()), now: jiff::Timestamp::now() };
+        let context = Context::new(Some("context:prod".parse().unwrap()), jiff::Timestamp::now());
         let alerts =
             stanch_signals::decode(&bytes, &context).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         alerts.iter().map(|alert| Order::from_alert::<R>(alert).len()).sum()

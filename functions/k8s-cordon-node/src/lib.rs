@@ -18,14 +18,12 @@
 //! **Undo**: each field to its own former value. What somebody else had set before is not planned, so it stays:
 //! a node that was cordoned already remains cordoned.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use stanch_core::{
     Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
     target::NodeOrPod,
 };
-use stanch_k8s::{Kube, KubeApi, KubeSlot, KubeState, MARKS, Machine, NodeFacts, next_order};
+use stanch_k8s::{Kube, KubeApi, KubeSlot, KubeState, Label, Machine, NodeFacts, cordon, next_order};
 
 /// Cordons and taints the node that an alert names.
 #[derive(Debug)]
@@ -38,12 +36,6 @@ pub struct Options {
     /// Take the node out of external load balancers too.
     pub exclude_from_load_balancers: bool,
 }
-
-const TAINT: (&str, &str) = ("stanch.dev/quarantine", "NoSchedule");
-
-/// Cluster Autoscaler FAQ: "How can I prevent Cluster Autoscaler from scaling down a particular node?"; Karpenter:
-/// "Disruption, Node-Level Controls".
-const KEEP_NODE: [&str; 2] = ["cluster-autoscaler.kubernetes.io/scale-down-disabled", "karpenter.sh/do-not-disrupt"];
 
 /// Kubernetes: "Well-Known Labels, Annotations and Taints". Its presence counts, whatever its value.
 const EXCLUDE: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
@@ -89,46 +81,13 @@ impl Responder for K8sCordonNode {
 
 fn changes(scene: &Scene<'_, K8sCordonNode>) -> Vec<Change<KubeSlot>> {
     let Scene { facts, options, mark, .. } = scene;
-    let node = || facts.node_ref();
-    let (key, effect) = TAINT;
-    let taint = facts.taint(key, effect).map(str::to_owned);
-    let ours: BTreeMap<_, _> = MARKS
-        .into_iter()
-        .zip([mark.incident.to_string(), mark.record.to_string(), plain(&mark.by), format!("{:.0}", mark.opened)])
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect();
-    let mut present = facts.annotations.clone();
-    present.retain(|key, _| MARKS.contains(&key.as_str()));
-
-    let mut changes = vec![
-        Change {
-            slot: KubeSlot::Unschedulable { node: node() },
-            before: KubeState::Flag(facts.unschedulable),
-            after: KubeState::Flag(true),
-        },
-        Change {
-            slot: KubeSlot::Taint { node: node(), key: key.to_owned(), effect: effect.to_owned() },
-            // Whatever its value, it keeps pods away.
-            after: KubeState::Value(Some(taint.clone().unwrap_or_default())),
-            before: KubeState::Value(taint),
-        },
-        Change {
-            slot: KubeSlot::Marks { node: node() },
-            before: KubeState::Entries(present),
-            after: KubeState::Entries(ours),
-        },
-    ];
-    changes.extend(KEEP_NODE.map(|key| Change {
-        slot: KubeSlot::Annotation { node: node(), key: key.to_owned() },
-        before: KubeState::Value(facts.annotations.get(key).cloned()),
-        after: KubeState::Value(Some("true".to_owned())),
-    }));
+    let mut changes = cordon(facts, mark);
     if options.exclude_from_load_balancers {
-        let label = facts.labels.get(EXCLUDE).cloned();
+        let label = facts.labels.get(EXCLUDE).map(String::as_str);
         changes.push(Change {
-            slot: KubeSlot::Label { node: node(), key: EXCLUDE.to_owned() },
-            after: KubeState::Value(Some(label.clone().unwrap_or_else(|| "true".to_owned()))),
-            before: KubeState::Value(label),
+            slot: Label { object: facts.object_ref(), key: EXCLUDE.to_owned() }.into(),
+            before: KubeState::text(label),
+            after: KubeState::text(Some(label.unwrap_or("true"))),
         });
     }
     changes
@@ -176,16 +135,10 @@ async fn remaining(api: &KubeApi, scene: &Scene<'_, K8sCordonNode>) -> Vec<Remai
 }
 
 fn target(facts: &NodeFacts) -> stanch_core::Target {
-    let node = facts.node_ref();
-    stanch_core::target::Node { cluster: node.cluster, name: node.name, uid: Some(node.uid) }.into()
+    facts.target().into()
 }
 
 /// A repeat of ours finds its own record on the node.
 fn is_ours(facts: &NodeFacts, scene: &Scene<'_, K8sCordonNode>) -> bool {
     facts.annotations.get("stanch.dev/record").is_some_and(|record| record == scene.mark.record.as_str())
-}
-
-/// An identity comes from outside: without control characters it cannot draw on the terminal of who reads the node.
-fn plain(by: &str) -> String {
-    by.chars().filter(|c| !c.is_control()).take(200).collect()
 }

@@ -198,10 +198,14 @@ fn exempted(target: &Target, mark: &str) -> Error {
     Error::refused(format!("{target} is exempt by {mark}"))
 }
 
+/// Whether who holds this namespace holds the cluster.
+pub fn is_control_plane(namespace: &str) -> bool {
+    CONTROL_PLANE.contains(&namespace) || CONTROL_PLANE_PREFIXES.iter().any(|prefix| namespace.starts_with(prefix))
+}
+
 fn control_plane(target: &Target, request: &Request) -> Result<()> {
     let Some(namespace) = target.namespace().map(crate::names::Namespace::as_str) else { return Ok(()) };
-    if !CONTROL_PLANE.contains(&namespace) && !CONTROL_PLANE_PREFIXES.iter().any(|prefix| namespace.starts_with(prefix))
-    {
+    if !is_control_plane(namespace) {
         return Ok(());
     }
     match &request.cause {

@@ -68,6 +68,18 @@ names! {
     /// An EBS volume id.
     VolumeId = "must match ^vol-[0-9a-f]{8,17}$", |s| ec2_id(s, "vol-");
 
+    /// A network interface id.
+    InterfaceId = "must match ^eni-[0-9a-f]{8,17}$", |s| ec2_id(s, "eni-");
+
+    /// A security group id.
+    SecurityGroupId = "must match ^sg-[0-9a-f]{8,17}$", |s| ec2_id(s, "sg-");
+
+    /// A VPC id.
+    VpcId = "must match ^vpc-[0-9a-f]{8,17}$", |s| ec2_id(s, "vpc-");
+
+    /// The allocation id of an Elastic IP address.
+    AllocationId = "must match ^eipalloc-[0-9a-f]{8,17}$", |s| ec2_id(s, "eipalloc-");
+
     /// An IAM user or role name (IAM: "IAM and AWS STS quotas, name requirements").
     IamName = "must be 1 to 64 of letters, digits and +=,.@_-",
         |s| within(s, 1, 64) && s.bytes().all(|c| c.is_ascii_alphanumeric() || b"+=,.@_-".contains(&c));
@@ -121,6 +133,11 @@ names! {
     /// A Kubernetes object name: RFC 1123 subdomain (Kubernetes: "Object Names and IDs").
     KubeName = "must be an RFC 1123 subdomain: lower-case letters, digits, - and ., at most 253", rfc1123_subdomain;
 
+    /// The name of a role or a binding: any path segment (Kubernetes: "Object Names and IDs, Path Segment Names"),
+    /// `system:node` among them. It is escaped where it becomes part of a URL.
+    PathName = "must be 1 to 1024 characters without control characters, / and %, and not . or ..",
+        |s| within(s, 1, 1024) && s != "." && s != ".." && !s.chars().any(|c| c.is_control() || c == '/' || c == '%');
+
     /// A Kubernetes namespace: RFC 1123 label.
     Namespace = "must be an RFC 1123 label: lower-case letters, digits and -, at most 63", rfc1123_label;
 
@@ -130,6 +147,10 @@ names! {
 
     /// A kind of Kubernetes workload, e.g. `Deployment`, `deployments`.
     WorkloadKind = "must be 1 to 63 letters", |s| within(s, 1, 63) && s.bytes().all(|c| c.is_ascii_alphabetic());
+
+    /// The name of a Kubernetes user or group: whatever an identity provider calls it.
+    SubjectName = "must be 1 to 253 printable characters without spaces",
+        |s| within(s, 1, 253) && s.bytes().all(|c| c.is_ascii_graphic());
 
     /// A container image reference.
     ImageRef = "must be an image reference: at most 512 of letters, digits and ._-/:@",

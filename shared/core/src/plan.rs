@@ -1,9 +1,14 @@
 //! The changes that would bring a target from what it is to contained.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::slot::{Change, Slot};
+use crate::{
+    slot::{Change, Slot},
+    target::Target,
+};
 
 /// Changes in stages; the changes of one stage are independent and run at once. Empty: already contained.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +21,8 @@ pub struct Plan<S: Slot> {
     pub objects: usize,
     /// The groups that lose the target.
     pub pools: Vec<Pool>,
+    /// What was looked for, where that is what the responder is for.
+    pub found: Vec<Finding>,
 }
 
 /// A group that stands in for its members (a node pool, an Auto Scaling group, a managed instance group): cutting too
@@ -31,7 +38,7 @@ pub struct Pool {
 impl<S: Slot> Plan<S> {
     /// A plan that does nothing.
     pub const fn empty() -> Self {
-        Self { stages: Vec::new(), remaining: Vec::new(), objects: 0, pools: Vec::new() }
+        Self { stages: Vec::new(), remaining: Vec::new(), objects: 0, pools: Vec::new(), found: Vec::new() }
     }
 
     /// Adds a stage, leaving out changes that change nothing and stages without changes. A change of something shared
@@ -65,12 +72,28 @@ impl<S: Slot> Plan<S> {
         self.stages.iter().flatten().all(|change| change.before == change.after)
     }
 
+    /// Says what was found.
+    #[must_use]
+    pub fn finding(mut self, found: impl IntoIterator<Item = Finding>) -> Self {
+        self.found.extend(found);
+        self
+    }
+
     /// Says what will be left.
     #[must_use]
     pub fn leaving(mut self, remaining: impl IntoIterator<Item = Remaining>) -> Self {
         self.remaining.extend(remaining);
         self
     }
+}
+
+/// Something that was looked for and found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What it is, under its full name.
+    pub target: Target,
+    /// What is known of it, by name.
+    pub details: BTreeMap<Cow<'static, str>, String>,
 }
 
 /// What the attacker still has, or what was not captured, after a responder is done.

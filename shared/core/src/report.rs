@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Kind},
     names::{IncidentId, RecordId},
     order::{Mode, Order},
-    plan::Remaining,
+    plan::{Finding, Remaining},
     slot::Disruption,
     target::Target,
 };
@@ -38,6 +38,9 @@ pub struct Report {
     pub undo: Undo,
     /// What the attacker still has, and what was not captured.
     pub remaining: Vec<Remaining>,
+    /// What was looked for and found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Finding>,
     /// When work on it began.
     pub started: Timestamp,
     /// When it ended.
@@ -147,6 +150,7 @@ impl Report {
             changes: Vec::new(),
             undo: Undo::None("nothing was changed".to_owned()),
             remaining: Vec::new(),
+            found: Vec::new(),
             started,
             finished,
             record: None,

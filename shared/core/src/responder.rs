@@ -6,9 +6,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::Result,
+    ledger::Sibling,
     permission::{Check, Permissions},
     plan::Plan,
-    slot::{Mark, Slot},
+    slot::{Change, Mark, Slot},
     target::{Scope, Target, TargetKind},
 };
 
@@ -56,6 +57,8 @@ pub trait Responder: Send + Sync + 'static {
     const COOL_DOWN: Option<Duration> = None;
     /// Two runs at once in one account, project or cluster would add up to an outage: the second is told to wait.
     const ALONE: bool = false;
+    /// The responders whose records of the same target its plan depends on.
+    const SIBLINGS: &'static [&'static str] = &[];
     /// It takes evidence or sets marks: the guard's severity floor is not for it.
     const GENTLE: bool = false;
 
@@ -77,6 +80,28 @@ pub trait Responder: Send + Sync + 'static {
     /// # Errors
     /// [`crate::Kind::Unsupported`] when the target cannot be contained this way, or whatever a look-up answers.
     fn plan(api: &Api<Self>, scene: &Scene<'_, Self>) -> impl Future<Output = Result<Plan<Self::Slot>>> + Send;
+
+    /// The same with what the ledger knows of the target, for a responder that depends on it.
+    ///
+    /// # Errors
+    /// As [`plan`](Responder::plan).
+    fn plan_knowing(
+        api: &Api<Self>,
+        scene: &Scene<'_, Self>,
+        _known: &Known<Self::Slot>,
+    ) -> impl Future<Output = Result<Plan<Self::Slot>>> + Send {
+        Self::plan(api, scene)
+    }
+}
+
+/// What the ledger knows of a target.
+#[derive(Clone, Debug)]
+pub struct Known<S: Slot> {
+    /// The changes of the record that is planned over, each with what undo brings back as its before: what was done
+    /// need not be visible any more, such as the role of a profile that was detached.
+    pub recorded: Vec<Change<S>>,
+    /// The records of the responders named in [`Responder::SIBLINGS`].
+    pub siblings: Vec<Sibling>,
 }
 
 /// The look-ups that responder `R` gets.
@@ -111,6 +136,13 @@ pub trait Cloud<T: TargetKind>: Send + Sync + Sized + 'static {
     /// # Errors
     /// [`crate::Kind::Invalid`] when a variable cannot be read; it names the variable.
     fn from_env() -> Result<Self>;
+
+    /// Told who works with it and what that needs to be allowed, so that credentials that are made for an order (an
+    /// assumed role) can be limited to it.
+    #[must_use]
+    fn needing(self, _responder: &'static str, _needs: Permissions) -> Self {
+        self
+    }
 
     /// Builds what every order needs, while the host waits for the first one.
     fn warm(&self) -> impl Future<Output = ()> + Send;

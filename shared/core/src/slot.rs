@@ -60,6 +60,12 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
         None
     }
 
+    /// A state that only our own write passes through, when it takes more than one call: whoever finds it goes on to
+    /// what is wanted, in either direction.
+    fn halfway(&self, _present: &Self::State) -> bool {
+        false
+    }
+
     /// Whether a change that was made at `made` may be undone now. Asked before a revert claims anything, so that a no
     /// leaves everything as it is.
     ///
@@ -79,9 +85,28 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
         Disruption::None
     }
 
+    /// An after that depends on when the write is made (`aws:TokenIssueTime`): what it is, if the stage begins now. It
+    /// is saved with the begin, before the first call, so that a resume writes the same and a redelivery moves nothing.
+    fn bind(&self, _to: &Self::State, _now: Timestamp) -> Option<Self::State> {
+        None
+    }
+
+    /// Writing it twice is the same as once: a write of unknown outcome is made again at once, and not looked for
+    /// during `lag` first.
+    fn repeatable(&self) -> bool {
+        false
+    }
+
     /// How long the provider may not show a write that it has accepted. For that long after a write of unknown
     /// outcome, absence proves nothing and the driver asks again.
     fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How long the write may be held back ([`crate::Kind::Throttled`]), and its effect be awaited, without that being
+    /// a failure: a budget that must let a pod go, a pod that takes its time to end. The usual number of tries does
+    /// not count meanwhile. Looks follow each other closely then: a slot with patience shares them.
+    fn patience(&self) -> Duration {
         Duration::ZERO
     }
 }

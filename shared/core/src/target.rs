@@ -8,7 +8,8 @@ use crate::{
     error::{Error, Result},
     names::{
         AccessKeyId, AccountId, ContextName, EksName, GceId, GceName, GkeName, IamName, IamUniqueId, ImageRef,
-        InstanceId, KubeName, KubeUid, Location, Namespace, ProjectId, Region, ServiceAccountEmail, WorkloadKind, Zone,
+        InstanceId, KubeName, KubeUid, Location, Namespace, ProjectId, Region, ServiceAccountEmail, SubjectName,
+        WorkloadKind, Zone,
     },
 };
 
@@ -32,6 +33,10 @@ pub enum Target {
     Workload(Workload),
     /// A Kubernetes service account.
     ServiceAccount(ServiceAccount),
+    /// A Kubernetes user or group.
+    KubeSubject(KubeSubject),
+    /// A Kubernetes namespace.
+    Namespace(KubeNamespace),
     /// A container image.
     Image(Image),
 }
@@ -158,6 +163,38 @@ pub struct ServiceAccount {
     pub name: KubeName,
 }
 
+/// A Kubernetes user or group: a name that the API server gets from a certificate, a token or a webhook. There is no
+/// object behind it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubeSubject {
+    /// The cluster that knows it.
+    pub cluster: Cluster,
+    /// Which of the two it is.
+    #[serde(flatten)]
+    pub who: KubeWho,
+}
+
+/// The kind and name of a Kubernetes subject.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KubeWho {
+    /// A user.
+    User(SubjectName),
+    /// A group.
+    Group(SubjectName),
+}
+
+/// A Kubernetes namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KubeNamespace {
+    /// The cluster that it is in.
+    pub cluster: Cluster,
+    /// Its name.
+    pub name: Namespace,
+}
+
 /// A container image that runs in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -279,16 +316,19 @@ impl Target {
             | Self::Pod(Pod { cluster, .. })
             | Self::Workload(Workload { cluster, .. })
             | Self::ServiceAccount(ServiceAccount { cluster, .. })
+            | Self::KubeSubject(KubeSubject { cluster, .. })
+            | Self::Namespace(KubeNamespace { cluster, .. })
             | Self::Image(Image { cluster, .. }) => Scope::Cluster(cluster.clone()),
         }
     }
 
-    /// The namespace of a namespaced Kubernetes target.
+    /// The namespace of a Kubernetes target that is in one, or is one.
     pub fn namespace(&self) -> Option<&Namespace> {
         match self {
             Self::Pod(Pod { namespace, .. })
             | Self::Workload(Workload { namespace, .. })
-            | Self::ServiceAccount(ServiceAccount { namespace, .. }) => Some(namespace),
+            | Self::ServiceAccount(ServiceAccount { namespace, .. })
+            | Self::Namespace(KubeNamespace { name: namespace, .. }) => Some(namespace),
             _ => None,
         }
     }
@@ -315,6 +355,11 @@ impl fmt::Display for Target {
             Self::Pod(it) => write!(f, "pod/{}/{}", it.namespace, it.name),
             Self::Workload(it) => write!(f, "{}/{}/{}", it.workload_kind, it.namespace, it.name),
             Self::ServiceAccount(it) => write!(f, "serviceaccount/{}/{}", it.namespace, it.name),
+            Self::KubeSubject(it) => match &it.who {
+                KubeWho::User(name) => write!(f, "kube-user/{name}"),
+                KubeWho::Group(name) => write!(f, "kube-group/{name}"),
+            },
+            Self::Namespace(it) => write!(f, "namespace/{}", it.name),
             Self::Image(it) => write!(f, "image/{}", it.image),
         }
     }
@@ -351,7 +396,13 @@ macro_rules! target_kinds {
 target_kinds! {
     Ec2Instance = "ec2-instance", IamPrincipal = "iam-principal", GceInstance = "gce-instance",
     GcpServiceAccount = "gcp-service-account", Node = "node", Pod = "pod", Workload = "workload",
-    ServiceAccount = "service-account", Image = "image",
+    ServiceAccount = "service-account", Image = "image", KubeSubject = "kube-subject",
+}
+
+impl From<KubeNamespace> for Target {
+    fn from(target: KubeNamespace) -> Self {
+        Self::Namespace(target)
+    }
 }
 
 /// A node, or a pod that stands for the node that it runs on.

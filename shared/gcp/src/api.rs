@@ -1,23 +1,23 @@
 //! The look-ups that a plan gets. Nothing here that is public changes anything.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use google_cloud_compute_v1::model;
 use stanch_core::{
     Error, Kind, Result,
-    names::{GceId, GceName, ProjectId},
+    names::{GceId, GceName, ProjectId, ServiceAccountEmail},
     target::GceInstance,
 };
 
 use crate::{
+    account::{self, AccountFacts},
     clients::Clients,
-    facts::{DiskRef, EncryptionKey, GceFacts, Metadata},
+    facts::{self, DiskRef, GceFacts, Place},
+    fault,
     key::{CsekKeys, DiskKey},
-    rest::Service,
 };
 
 /// The look-ups of one order.
@@ -26,6 +26,8 @@ pub struct GceApi {
     pub(crate) clients: Clients,
     /// Keys live here and nowhere else: a slot is recorded, this is not.
     keys: Mutex<CsekKeys>,
+    own: Option<ServiceAccountEmail>,
+    revive: AtomicBool,
 }
 
 /// A disk as its own resource shows it.
@@ -37,19 +39,39 @@ pub struct Disk {
     pub needs_key: bool,
 }
 
-/// A snapshot as the service shows it.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Snapshot {
-    pub(crate) status: String,
-    pub(crate) source_disk_id: String,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) creation_timestamp: String,
-}
-
 impl GceApi {
-    pub(crate) fn new(clients: Clients) -> Self {
-        Self { clients, keys: Mutex::default() }
+    pub(crate) fn new(clients: Clients, own: Option<ServiceAccountEmail>) -> Self {
+        Self { clients, keys: Mutex::default(), own, revive: AtomicBool::new(false) }
+    }
+
+    /// A service account of a project.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when the project has none of this address.
+    pub async fn account(&self, project: &ProjectId, email: &ServiceAccountEmail) -> Result<AccountFacts> {
+        account::find(&self.clients.rest, project, email).await
+    }
+
+    /// The instances of a project that run as an account, as `zone/name`.
+    ///
+    /// # Errors
+    /// Whatever the service answers, classified.
+    pub async fn users(&self, project: &ProjectId, email: &ServiceAccountEmail) -> Result<Vec<String>> {
+        account::users(&self.clients.instances, project, email).await
+    }
+
+    /// Whether the account is the one that we run as.
+    pub fn is_own(&self, email: &ServiceAccountEmail) -> bool {
+        self.own.as_ref() == Some(email)
+    }
+
+    /// Takes note that undoing may make old tokens valid again.
+    pub fn lend_revive(&self, revive: bool) {
+        self.revive.store(revive, Ordering::Relaxed);
+    }
+
+    pub(crate) fn may_revive(&self) -> bool {
+        self.revive.load(Ordering::Relaxed)
     }
 
     /// The instance, by name, else by number: the path takes both (Compute Engine API: `instances.get`, pattern of
@@ -64,7 +86,17 @@ impl GceApi {
             (None, None) => return Err(Error::invalid("target", "must have a name or an id")),
         };
         let path = format!("projects/{}/zones/{}/instances/{asked}", target.project, target.zone);
-        let facts = GceFacts::read(self.read("compute.instances.get", &path).await?, &path)?;
+        let found = self
+            .clients
+            .instances
+            .get()
+            .set_project(target.project.as_str())
+            .set_zone(target.zone.as_str())
+            .set_instance(asked)
+            .send()
+            .await
+            .map_err(|error| fault::call("compute.instances.get", &path, &error))?;
+        let facts = GceFacts::read(found, &path)?;
         if target.id.as_ref().is_some_and(|id| *id != facts.id) {
             let message =
                 format!("another instance has this name now (id {}): the accused one was recreated", facts.id);
@@ -78,19 +110,21 @@ impl GceApi {
     /// # Errors
     /// Whatever the service answers, classified.
     pub async fn disk(&self, disk: &DiskRef) -> Result<Disk> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Shown {
-            id: Option<String>,
-            #[serde(default)]
-            disk_encryption_key: EncryptionKey,
-        }
         const GET: &str = "compute.disks.get";
-        let path = disk.path();
-        let found: Shown = self.read(GET, &path).await?;
-        let id = found.id.and_then(|id| id.parse().ok());
-        let id = id.ok_or_else(|| Error::new(Kind::Internal, GET, "the answer has no id").on(&*path))?;
-        Ok(Disk { id, needs_key: found.disk_encryption_key.is_the_customers() })
+        let (project, name) = (disk.project.as_str(), disk.name.as_str());
+        let found = match &disk.place {
+            Place::Zone(zone) => {
+                self.clients.disks.get().set_project(project).set_zone(zone.as_str()).set_disk(name).send().await
+            }
+            Place::Region(region) => {
+                let call = self.clients.region_disks.get();
+                call.set_project(project).set_region(region.as_str()).set_disk(name).send().await
+            }
+        }
+        .map_err(|error| fault::call(GET, &disk.path(), &error))?;
+        let id = found.id.and_then(|id| id.to_string().parse().ok());
+        let id = id.ok_or_else(|| Error::new(Kind::Internal, GET, "the answer has no id").on(disk.path()))?;
+        Ok(Disk { id, needs_key: facts::needs_key(found.disk_encryption_key.as_ref()) })
     }
 
     /// What the metadata of a project says about OS Login, for instances whose own says nothing.
@@ -98,14 +132,10 @@ impl GceApi {
     /// # Errors
     /// Whatever the service answers, classified.
     pub async fn os_login(&self, project: &ProjectId) -> Result<bool> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Shown {
-            #[serde(default)]
-            common_instance_metadata: Metadata,
-        }
-        let shown: Shown = self.read("compute.projects.get", &format!("projects/{project}")).await?;
-        Ok(shown.common_instance_metadata.os_login().unwrap_or(false))
+        let call = self.clients.networking.projects().await?.get().set_project(project.as_str()).send();
+        let found =
+            call.await.map_err(|error| fault::call("compute.projects.get", &format!("projects/{project}"), &error))?;
+        Ok(found.common_instance_metadata.as_ref().and_then(facts::os_login).unwrap_or(false))
     }
 
     /// Lends the keys of an order for as long as it runs. One that is resumed must bring them again.
@@ -118,41 +148,48 @@ impl GceApi {
     }
 
     /// A snapshot, if there is one of that name.
-    pub(crate) async fn snapshot(&self, project: &ProjectId, name: &GceName) -> Result<Option<Snapshot>> {
-        self.find("compute.snapshots.get", &format!("projects/{project}/global/snapshots/{name}")).await
-    }
-
-    /// Which of these we have on a resource of Compute Engine.
-    pub(crate) async fn held(&self, path: &str, asked: &[&str]) -> Result<Vec<String>> {
-        #[derive(Deserialize)]
-        struct Answer {
-            #[serde(default)]
-            permissions: Vec<String>,
-        }
-        let body = json!({ "permissions": asked });
-        let asking = format!("{path}/testIamPermissions");
-        let answer = self.clients.rest.post(Service::Compute, "testIamPermissions", &asking, &body).await?;
-        parse::<Answer>("testIamPermissions", &asking, answer).map(|answer| answer.permissions)
-    }
-
-    /// A resource of Compute Engine.
-    pub(crate) async fn read<T: DeserializeOwned>(&self, operation: &str, path: &str) -> Result<T> {
-        parse(operation, path, self.clients.rest.get(Service::Compute, operation, path).await?)
-    }
-
-    /// The same, if it is there.
-    pub(crate) async fn find<T: DeserializeOwned>(&self, operation: &str, path: &str) -> Result<Option<T>> {
-        match self.read(operation, path).await {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.kind() == Kind::NotFound => Ok(None),
-            Err(error) => Err(error),
+    pub(crate) async fn snapshot(&self, project: &ProjectId, name: &GceName) -> Result<Option<model::Snapshot>> {
+        let call = self.clients.snapshots.get().set_project(project.as_str()).set_snapshot(name.as_str());
+        match call.send().await {
+            Ok(snapshot) => Ok(Some(snapshot)),
+            Err(error) => {
+                let path = format!("projects/{project}/global/snapshots/{name}");
+                let error = fault::call("compute.snapshots.get", &path, &error);
+                if error.kind() == Kind::NotFound { Ok(None) } else { Err(error) }
+            }
         }
     }
-}
 
-pub(crate) fn parse<T: DeserializeOwned>(operation: &str, path: &str, answer: Value) -> Result<T> {
-    let resource = path.split('?').next().unwrap_or(path);
-    // The text of the error could repeat a value: metadata holds secrets.
-    let odd = |_| Error::new(Kind::Internal, operation, "the answer does not have the documented form").on(resource);
-    serde_json::from_value(answer).map_err(odd)
+    /// Which of these we have on the instance.
+    pub(crate) async fn held_on_instance(
+        &self,
+        target: &GceInstance,
+        name: &GceName,
+        asked: &[&str],
+    ) -> Result<Vec<String>> {
+        let body = model::TestPermissionsRequest::new().set_permissions(asked.iter().copied());
+        let call = self.clients.instances.test_iam_permissions().set_body(body).set_resource(name.as_str());
+        let answer = call.set_project(target.project.as_str()).set_zone(target.zone.as_str()).send().await;
+        let path = format!("projects/{}/zones/{}/instances/{name}", target.project, target.zone);
+        let answer = answer.map_err(|error| fault::call("compute.instances.testIamPermissions", &path, &error))?;
+        Ok(answer.permissions)
+    }
+
+    /// Which of these we have on the disk.
+    pub(crate) async fn held_on_disk(&self, disk: &DiskRef, asked: &[&str]) -> Result<Vec<String>> {
+        let body = model::TestPermissionsRequest::new().set_permissions(asked.iter().copied());
+        let (project, name) = (disk.project.as_str(), disk.name.as_str());
+        let answer = match &disk.place {
+            Place::Zone(zone) => {
+                let call = self.clients.disks.test_iam_permissions().set_body(body).set_resource(name);
+                call.set_project(project).set_zone(zone.as_str()).send().await
+            }
+            Place::Region(region) => {
+                let call = self.clients.region_disks.test_iam_permissions().set_body(body).set_resource(name);
+                call.set_project(project).set_region(region.as_str()).send().await
+            }
+        };
+        let answer = answer.map_err(|error| fault::call("compute.disks.testIamPermissions", &disk.path(), &error))?;
+        Ok(answer.permissions)
+    }
 }

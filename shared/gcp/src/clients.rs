@@ -1,17 +1,22 @@
-//! Where the APIs are, and who we are there.
+//! The SDK clients: one set a process, one retry layer (the core's), every call bounded.
 
 use std::time::Duration;
 
 use google_cloud_auth::credentials::{
     Builder as DefaultCredentials, CacheableResource, Credentials, CredentialsProvider, EntityTag, anonymous,
 };
-use google_cloud_auth::errors::CredentialsError;
+use google_cloud_compute_v1::client::{Disks, Instances, RegionDisks, Snapshots};
+use google_cloud_gax::{
+    client_builder::{ClientBuilder, Result as Built},
+    error::CredentialsError,
+    retry_policy::NeverRetry,
+};
 use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
 use stanch_core::{Error, Kind, Result};
 
-use crate::rest::Rest;
+use crate::{group::Groups, network::Networking, rest::Rest};
 
-/// How long one call may take.
+/// How long one call may take. The core retries; the SDK's own bound is none.
 pub(crate) const CALL: Duration = Duration::from_secs(10);
 
 /// Everything that Compute Engine, the metadata server and Resource Manager need of us.
@@ -32,6 +37,13 @@ pub(crate) enum Access {
 }
 
 impl Access {
+    fn endpoint(&self) -> Option<&str> {
+        match self {
+            Self::Google => None,
+            Self::At { endpoint, .. } => Some(endpoint),
+        }
+    }
+
     fn credentials(&self) -> Result<Credentials> {
         match self {
             Self::Google => DefaultCredentials::default().with_scopes([SCOPE]).build().map_err(|error| {
@@ -46,17 +58,49 @@ impl Access {
     }
 }
 
-/// The client, and what it shares with the questions that other APIs are asked.
+/// The clients, and what they share.
 #[derive(Clone, Debug)]
 pub(crate) struct Clients {
+    pub(crate) instances: Instances,
+    pub(crate) disks: Disks,
+    pub(crate) region_disks: RegionDisks,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) groups: Groups,
+    pub(crate) networking: Networking,
     pub(crate) rest: Rest,
     pub(crate) credentials: Credentials,
 }
 
 impl Clients {
-    pub(crate) fn build(access: &Access) -> Result<Self> {
+    pub(crate) async fn build(access: &Access) -> Result<Self> {
         let credentials = access.credentials()?;
-        Ok(Self { rest: Rest::new(access, &credentials)?, credentials })
+        let (instances, disks, region_disks, snapshots) = futures::try_join!(
+            bound(Instances::builder(), access, &credentials),
+            bound(Disks::builder(), access, &credentials),
+            bound(RegionDisks::builder(), access, &credentials),
+            bound(Snapshots::builder(), access, &credentials),
+        )
+        .map_err(|error| Error::new(Kind::Internal, "gcp:connect", "the client cannot be built").because(error))?;
+        let (groups, rest) = (Groups::new(access, &credentials), Rest::new(access, &credentials));
+        let networking = Networking::new(access, &credentials);
+        Ok(Self { instances, disks, region_disks, snapshots, groups, networking, rest, credentials })
+    }
+}
+
+/// A client without retries of its own: every POST of ours goes out once per attempt of the core.
+pub(crate) async fn bound<F>(
+    builder: ClientBuilder<F, Credentials>,
+    access: &Access,
+    credentials: &Credentials,
+) -> Built<F::Client>
+where
+    F: google_cloud_gax::client_builder::internal::ClientFactory<Credentials = Credentials>,
+{
+    let builder =
+        builder.with_credentials(credentials.clone()).with_retry_policy(NeverRetry).with_attempt_timeout(CALL);
+    match access.endpoint() {
+        Some(endpoint) => builder.with_endpoint(endpoint).build().await,
+        None => builder.build().await,
     }
 }
 

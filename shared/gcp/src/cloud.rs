@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, env, sync::Arc};
 
 use futures::future::join_all;
 use stanch_core::{
-    Check, Cloud, Error, Exemption, Identity, Permission, Permissions, Result, Scope, target::GceInstance,
+    Check, Cloud, Error, Exemption, Identity, Permission, Permissions, Result, Scope, names::ServiceAccountEmail,
+    target::GceInstance,
 };
 use tokio::sync::OnceCell;
 
@@ -26,6 +27,8 @@ use crate::{
 pub struct Gcp {
     access: Access,
     clients: Arc<OnceCell<Clients>>,
+    /// The account that we run as, where it is told and not found.
+    own: Option<ServiceAccountEmail>,
 }
 
 impl Gcp {
@@ -44,11 +47,38 @@ impl Gcp {
     }
 
     fn new(access: Access) -> Self {
-        Self { access, clients: Arc::default() }
+        Self { access, clients: Arc::default(), own: None }
     }
 
-    async fn clients(&self) -> Result<&Clients> {
-        self.clients.get_or_try_init(|| async { Clients::build(&self.access) }).await
+    /// Says which account it runs as: that one is never disabled.
+    #[must_use]
+    pub fn acting_as(self, own: ServiceAccountEmail) -> Self {
+        Self { own: Some(own), ..self }
+    }
+
+    pub(crate) fn of_env() -> Result<Self> {
+        match env::var("STANCH_GCE_ENDPOINT") {
+            Ok(endpoint) => Self::at(&endpoint, env::var("STANCH_GCE_TOKEN").ok().as_deref()),
+            Err(env::VarError::NotPresent) => Ok(Self::new(Access::Google)),
+            Err(env::VarError::NotUnicode(_)) => Err(Error::invalid("STANCH_GCE_ENDPOINT", "must be UTF-8")),
+        }
+    }
+
+    /// The account that we run as, as far as it can be told.
+    pub(crate) async fn own(&self) -> Option<ServiceAccountEmail> {
+        match (&self.own, &self.access) {
+            (Some(own), _) => Some(own.clone()),
+            (None, Access::Google) => home::account().await,
+            (None, Access::At { .. }) => None,
+        }
+    }
+
+    pub(crate) const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    pub(crate) async fn clients(&self) -> Result<&Clients> {
+        self.clients.get_or_try_init(|| Clients::build(&self.access)).await
     }
 }
 
@@ -57,11 +87,7 @@ impl Cloud<GceInstance> for Gcp {
     type Facts = GceFacts;
 
     fn from_env() -> Result<Self> {
-        match env::var("STANCH_GCE_ENDPOINT") {
-            Ok(endpoint) => Self::at(&endpoint, env::var("STANCH_GCE_TOKEN").ok().as_deref()),
-            Err(env::VarError::NotPresent) => Ok(Self::new(Access::Google)),
-            Err(env::VarError::NotUnicode(_)) => Err(Error::invalid("STANCH_GCE_ENDPOINT", "must be UTF-8")),
-        }
+        Self::of_env()
     }
 
     async fn warm(&self) {
@@ -74,7 +100,7 @@ impl Cloud<GceInstance> for Gcp {
     }
 
     async fn connect(&self, _target: &GceInstance) -> Result<GceApi> {
-        Ok(GceApi::new(self.clients().await?.clone()))
+        Ok(GceApi::new(self.clients().await?.clone(), self.own().await))
     }
 
     async fn identify(&self, api: &GceApi, target: &GceInstance) -> Result<Identity<GceFacts>> {
@@ -105,25 +131,21 @@ impl Cloud<GceInstance> for Gcp {
         let rest: Vec<_> =
             of("").into_iter().filter(|name| !instances.contains(name) && !disks.contains(name)).collect();
 
-        let path = format!("projects/{}/zones/{}/instances/{}", target.project, target.zone, facts.name);
-        let on_instance = api.held(&path, &instances).await;
+        let on_instance = api.held_on_instance(target, &facts.name, &instances).await;
         let mut lines = lines(&format!("instance {}", facts.name), &instances, &on_instance);
         let persistent: Vec<_> = facts
             .disks
             .iter()
             .filter_map(|disk| if let DiskKind::Persistent(disk) = &disk.disk { Some(disk) } else { None })
             .collect();
-        if !disks.is_empty() {
-            let on_disks = join_all(persistent.iter().map(async |disk| api.held(&disk.path(), &disks).await)).await;
-            for (disk, held) in persistent.iter().zip(&on_disks) {
-                lines.extend(self::lines(&format!("disk {}", disk.name), &disks, held));
-            }
+        let asked = if disks.is_empty() { &[] } else { persistent.as_slice() };
+        let on_disks = join_all(asked.iter().map(|disk| api.held_on_disk(disk, &disks))).await;
+        for (disk, held) in persistent.iter().zip(&on_disks) {
+            lines.extend(self::lines(&format!("disk {}", disk.name), &disks, held));
         }
         // A snapshot is made in the project of its disk, a firewall rule in that of its network.
         let networks = facts.nics.iter().map(|nic| &nic.network.project);
-        let others: Vec<_> =
-            if disks.is_empty() { networks.collect() } else { persistent.iter().map(|disk| &disk.project).collect() };
-        let projects: BTreeSet<_> = others.into_iter().chain([&target.project]).collect();
+        let projects: BTreeSet<_> = persistent.iter().map(|disk| &disk.project).chain(networks).collect();
         for project in projects {
             let held = home::held(&self.access, &api.clients.credentials, project, &rest).await;
             lines.extend(self::lines(&format!("project {project}"), &rest, &held));
@@ -132,7 +154,7 @@ impl Cloud<GceInstance> for Gcp {
     }
 }
 
-fn lines(on: &str, asked: &[&str], held: &Result<Vec<String>>) -> Vec<Check> {
+pub(crate) fn lines(on: &str, asked: &[&str], held: &Result<Vec<String>>) -> Vec<Check> {
     let line = |name: &&str| {
         let (ok, detail) = match held {
             Ok(held) if held.iter().any(|one| one == name) => (true, "granted".to_owned()),

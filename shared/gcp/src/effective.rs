@@ -5,123 +5,76 @@
 //! at one priority, deny wins. Sources: Cloud NGFW "Firewall policy and rule evaluation order", "VPC firewall rules,
 //! priority".
 
-use serde::Deserialize;
+use google_cloud_compute_v1::model::{
+    FirewallPolicyRule, InstancesGetEffectiveFirewallsResponseEffectiveFirewallPolicy as Policy,
+    firewall_policy_rule::Direction as Way, instances_get_effective_firewalls_response_effective_firewall_policy::Type,
+};
 use stanch_core::{Result, names::GceName};
 
 use crate::{
     api::GceApi,
     facts::{InstanceRef, Nic},
-    firewall::Rule,
+    fault,
+    firewall::{Direction, Rule},
     mark::plain,
-    rest::query,
 };
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct Answer {
-    firewalls: Vec<Named>,
-    firewall_policys: Vec<Policy>,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-    #[serde(flatten)]
-    rule: Rule,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Policy {
-    name: String,
-    short_name: String,
-    display_name: String,
-    r#type: String,
-    rules: Vec<PolicyRule>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct PolicyRule {
-    action: String,
-    direction: String,
-    priority: i64,
-    disabled: bool,
-    r#match: Matcher,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Matcher {
-    src_ip_ranges: Vec<String>,
-    dest_ip_ranges: Vec<String>,
-    layer4_configs: Vec<Layer4>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Layer4 {
-    ip_protocol: String,
-    ports: Vec<String>,
-}
 
 impl GceApi {
     /// What lets traffic of an interface through although a rule set of ours denies it; each in words.
     ///
     /// # Errors
     /// Whatever the service answers, classified.
-    pub async fn loopholes(&self, instance: &InstanceRef, nic: &Nic, ours: &[GceName]) -> Result<Vec<String>> {
+    pub async fn loopholes(&self, vm: &InstanceRef, nic: &Nic, ours: &[GceName]) -> Result<Vec<String>> {
         // This call takes no number (discovery document, pattern of `instance`); the look before was by number.
-        let path = format!("{}/getEffectiveFirewalls?networkInterface={}", instance.named(), query(&nic.name));
-        let answer: Answer = self.read("compute.instances.getEffectiveFirewalls", &path).await?;
-        let is_ours = |name: &str| ours.iter().any(|one| one.as_str() == name);
-        let rules = answer.firewalls.iter().filter(|named| {
-            let rule = &named.rule;
-            let ingress = rule.direction == crate::firewall::Direction::Ingress;
-            ingress && rule.priority == 0 && !rule.allowed.is_empty() && !rule.disabled && !is_ours(&named.name)
-        });
-        let mut found: Vec<_> = rules
-            .map(|named| {
-                format!(
-                    "the firewall rule {} (priority 0) lets ingress through on {}",
-                    plain(&named.name, 63),
-                    nic.name
-                )
-            })
-            .collect();
+        let call = self.clients.instances.get_effective_firewalls().set_project(vm.project.as_str());
+        let call =
+            call.set_zone(vm.zone.as_str()).set_instance(vm.name.as_str()).set_network_interface(nic.name.as_str());
+        let failed = |error| fault::call("compute.instances.getEffectiveFirewalls", &vm.named(), &error);
+        let answer = call.send().await.map_err(failed)?;
+        let mut found = Vec::new();
+        for shown in &answer.firewalls {
+            let (rule, name) = (Rule::read(shown), shown.name.as_deref().unwrap_or("without a name"));
+            let wins = rule.direction == Direction::Ingress && rule.priority == 0 && !rule.allowed.is_empty();
+            if wins && !rule.disabled && !ours.iter().any(|one| one.as_str() == name) {
+                let name = plain(name, 63);
+                found.push(format!("the firewall rule {name} (priority 0) lets ingress through on {}", nic.name));
+            }
+        }
         for policy in &answer.firewall_policys {
-            let allows = policy.rules.iter().filter(|rule| rule.action == "allow" && !rule.disabled);
-            found.extend(allows.map(|rule| told(policy, rule, nic)));
+            let allows =
+                |rule: &&FirewallPolicyRule| rule.action.as_deref() == Some("allow") && !rule.disabled.unwrap_or(false);
+            found.extend(policy.rules.iter().filter(allows).map(|rule| told(policy, rule, nic)));
         }
         Ok(found)
     }
 }
 
-fn told(policy: &Policy, rule: &PolicyRule, nic: &Nic) -> String {
-    let name = [&policy.short_name, &policy.display_name, &policy.name].into_iter().find(|name| !name.is_empty());
-    let layers: Vec<_> = rule
-        .r#match
-        .layer4_configs
+fn told(policy: &Policy, rule: &FirewallPolicyRule, nic: &Nic) -> String {
+    let names = [&policy.short_name, &policy.name];
+    let name = names.into_iter().flatten().find(|name| !name.is_empty());
+    let matcher = rule.r#match.clone().unwrap_or_default();
+    let layers: Vec<_> = matcher
+        .layer_4_configs
         .iter()
-        .map(|layer| match layer.ports.join(",") {
-            ports if ports.is_empty() => layer.ip_protocol.clone(),
-            ports => format!("{}:{ports}", layer.ip_protocol),
+        .map(|layer| {
+            let protocol = layer.ip_protocol.as_deref().unwrap_or("all");
+            if layer.ports.is_empty() { protocol.to_owned() } else { format!("{protocol}:{}", layer.ports.join(",")) }
         })
         .collect();
-    let (way, ranges) = match rule.direction.as_str() {
-        "EGRESS" => ("egress", &rule.r#match.dest_ip_ranges),
-        _ => ("ingress", &rule.r#match.src_ip_ranges),
+    let (way, ranges) = match rule.direction {
+        Some(Way::Egress) => ("egress", &matcher.dest_ip_ranges),
+        _ => ("ingress", &matcher.src_ip_ranges),
     };
-    let when = match policy.r#type.as_str() {
-        "HIERARCHY" => "before any rule of the network is asked",
+    let when = match policy.r#type {
+        Some(Type::Hierarchy) => "before any rule of the network is asked",
         _ => "before ours, if the network asks policies first",
     };
+    let kind = policy.r#type.as_ref().map(|kind| format!("{} ", kind.to_string().to_ascii_lowercase()));
     let text = format!(
-        "the {} firewall policy {} (rule {}) allows {way} {} {} on {}, {when}",
-        policy.r#type.to_ascii_lowercase(),
+        "the {}firewall policy {} (rule {}) allows {way} {} {} on {}, {when}",
+        kind.unwrap_or_default(),
         name.map_or("without a name", String::as_str),
-        rule.priority,
+        rule.priority.unwrap_or_default(),
         layers.join(" "),
         ranges.join(","),
         nic.name,

@@ -5,17 +5,21 @@
 //! place holds an address only where it is reserved. Sources: Compute Engine "Configure static external IP addresses"
 //! and API reference, `instances.deleteAccessConfig`, `addAccessConfig`, `addresses.list`.
 
-use http::Method;
+use google_cloud_compute_v1::model::{
+    AccessConfig, NetworkInterface,
+    access_config::{NetworkTier, Type},
+};
+use google_cloud_gax::paginator::ItemPaginator as _;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use stanch_core::{Disruption, Error, Kind, Mark, Recorded, Result, Seen, Slot, names::Location};
 
 use crate::{
     api::GceApi,
-    facts::{AccessConfig, InstanceRef, Interface, Shown},
+    facts::InstanceRef,
+    fault,
     group::region,
     mark::{plain, quote},
-    rest::{Service, query},
+    power::{operate, read},
     tag::seen,
 };
 
@@ -37,10 +41,10 @@ impl Family {
         }
     }
 
-    fn configs(self, nic: &Interface) -> &[AccessConfig] {
+    fn configs(self, nic: &NetworkInterface) -> &[AccessConfig] {
         match self {
             Self::V4 => &nic.access_configs,
-            Self::V6 => &nic.ipv6_access_configs,
+            Self::V6 => &nic.ipv_6_access_configs,
         }
     }
 }
@@ -66,7 +70,7 @@ pub struct External {
     pub reserved: Option<String>,
     /// The length of an IPv6 range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prefix: Option<u8>,
+    pub prefix: Option<i32>,
     /// The network tier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
@@ -81,12 +85,12 @@ impl GceApi {
     /// # Errors
     /// Whatever the service answers, classified.
     pub async fn external(&self, slot: &ExternalSlot) -> Result<Option<(External, String)>> {
-        let shown: Shown = self.read("compute.instances.get", &slot.instance.path()).await?;
-        let nic = shown.network_interfaces.iter().find(|nic| nic.name == slot.nic);
+        let found = read(self, &slot.instance).await?;
+        let nic = found.network_interfaces.iter().find(|nic| nic.name.as_deref() == Some(slot.nic.as_str()));
         let Some(config) = nic.and_then(|nic| slot.family.configs(nic).first()) else { return Ok(None) };
         let address = match slot.family {
             Family::V4 => config.nat_ip.clone(),
-            Family::V6 => config.external_ipv6.clone(),
+            Family::V6 => config.external_ipv_6.clone(),
         };
         // A stopped instance has an access config without an address.
         let reserved = match &address {
@@ -94,10 +98,10 @@ impl GceApi {
             _ => None,
         };
         let external = External {
-            name: config.name.clone(),
-            prefix: config.external_ipv6_prefix_length.filter(|_| reserved.is_some()),
+            name: config.name.clone().unwrap_or_default(),
+            prefix: config.external_ipv_6_prefix_length.filter(|_| reserved.is_some()),
             reserved,
-            tier: config.network_tier.clone(),
+            tier: config.network_tier.as_ref().map(ToString::to_string),
             ptr: config.public_ptr_domain_name.clone(),
         };
         Ok(Some((external, plain(address.as_deref().unwrap_or("none while stopped"), 50))))
@@ -107,46 +111,50 @@ impl GceApi {
         const LIST: &str = "compute.addresses.list";
         let region: Location = region(&instance.zone)
             .ok_or_else(|| Error::new(Kind::Internal, LIST, "the zone has no region").on(instance.named()))?;
-        let filter = query(&format!("address = \"{address}\""));
-        let path = format!("projects/{}/regions/{region}/addresses?filter={filter}", instance.project);
-        let found = self.clients.rest.list(Service::Compute, Method::GET, LIST, &path, "items").await?;
-        Ok(found.iter().any(|one| one.get("address").and_then(serde_json::Value::as_str) == Some(address)))
+        let call = self.clients.networking.addresses().await?.list().set_project(instance.project.as_str());
+        let mut found = call.set_region(region.as_str()).set_filter(format!("address = \"{address}\"")).by_item();
+        let path = format!("projects/{}/regions/{region}/addresses", instance.project);
+        while let Some(one) = found.next().await {
+            let one = one.map_err(|error| fault::call(LIST, &path, &error))?;
+            if one.address.as_deref() == Some(address) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
 impl ExternalSlot {
     async fn remove(&self, name: &str, api: &GceApi) -> Result<()> {
-        let (instance, nic) = (self.instance.path(), query(&self.nic));
-        let path = format!("{instance}/deleteAccessConfig?accessConfig={}&networkInterface={nic}", query(name));
-        let done = api.clients.rest.operate(Method::POST, "compute.instances.deleteAccessConfig", &path, None).await;
-        done.map_err(look_again)
+        operate!(
+            api,
+            &self.instance,
+            "compute.instances.deleteAccessConfig",
+            delete_access_config.set_access_config(name).set_network_interface(self.nic.as_str())
+        )
+        .map_err(look_again)
     }
 
     async fn add(&self, wanted: &External, api: &GceApi) -> Result<()> {
-        let mut body = json!({"name": wanted.name});
-        if let Some(fields) = body.as_object_mut() {
-            let (kind, address) = match self.family {
-                Family::V4 => ("ONE_TO_ONE_NAT", "natIP"),
-                Family::V6 => ("DIRECT_IPV6", "externalIpv6"),
-            };
-            fields.insert("type".to_owned(), json!(kind));
-            if let Some(reserved) = &wanted.reserved {
-                fields.insert(address.to_owned(), json!(reserved));
-            }
-            if let Some(prefix) = wanted.prefix {
-                fields.insert("externalIpv6PrefixLength".to_owned(), json!(prefix));
-            }
-            if let Some(tier) = &wanted.tier {
-                fields.insert("networkTier".to_owned(), json!(tier));
-            }
-            if let Some(ptr) = &wanted.ptr {
-                fields.insert("setPublicPtr".to_owned(), json!(true));
-                fields.insert("publicPtrDomainName".to_owned(), json!(ptr));
-            }
-        }
-        let path = format!("{}/addAccessConfig?networkInterface={}", self.instance.path(), query(&self.nic));
-        let done = api.clients.rest.operate(Method::POST, "compute.instances.addAccessConfig", &path, Some(&body)).await;
-        done.map_err(look_again)
+        let mut body = AccessConfig::new()
+            .set_name(wanted.name.as_str())
+            .set_or_clear_network_tier(wanted.tier.as_deref().map(NetworkTier::from))
+            .set_or_clear_public_ptr_domain_name(wanted.ptr.clone())
+            .set_or_clear_set_public_ptr(wanted.ptr.is_some().then_some(true));
+        body = match self.family {
+            Family::V4 => body.set_type(Type::OneToOneNat).set_or_clear_nat_ip(wanted.reserved.clone()),
+            Family::V6 => body
+                .set_type(Type::DirectIpv6)
+                .set_or_clear_external_ipv_6(wanted.reserved.clone())
+                .set_or_clear_external_ipv_6_prefix_length(wanted.prefix),
+        };
+        operate!(
+            api,
+            &self.instance,
+            "compute.instances.addAccessConfig",
+            add_access_config.set_network_interface(self.nic.as_str()).set_body(body)
+        )
+        .map_err(look_again)
     }
 }
 

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use google_cloud_compute_v1::model;
 use serde::{Deserialize, Serialize};
 use stanch_core::{
     Error, Kind, Result,
     names::{GceId, GceName, Location, ProjectId, ServiceAccountEmail, Zone},
     target::GceInstance,
 };
-
-use crate::mark::plain;
 
 /// Where a disk is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,10 +159,10 @@ pub struct AttachedDisk {
     pub boot: bool,
     /// The guest may write to it.
     pub writable: bool,
-    /// It is deleted with the instance.
-    pub auto_delete: bool,
     /// Its size in GB, where known.
     pub size_gb: Option<i64>,
+    /// It is deleted with the instance.
+    pub auto_delete: bool,
 }
 
 /// A network interface.
@@ -184,14 +183,14 @@ pub struct GceFacts {
     pub id: GceId,
     /// The name.
     pub name: GceName,
-    /// `RUNNING`, `TERMINATED` …
-    pub status: String,
     /// Everything that is attached.
     pub disks: Vec<AttachedDisk>,
     /// Its network interfaces, the primary one first.
     pub nics: Vec<Nic>,
     /// Its network tags.
     pub tags: Vec<String>,
+    /// `RUNNING`, `TERMINATED` …
+    pub status: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Whose tokens its metadata server gives out.
@@ -209,160 +208,39 @@ pub struct GceFacts {
 /// The label that asks for being left alone, whatever its value.
 pub(crate) const EXEMPT_LABEL: &str = "stanch-exempt";
 
-/// Metadata, of an instance or a project.
-#[derive(Clone, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Metadata {
-    pub(crate) fingerprint: String,
-    pub(crate) items: Vec<Item>,
-}
-
-/// One entry.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Item {
-    pub(crate) key: String,
-    pub(crate) value: String,
-}
-
-impl Metadata {
-    pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.items.iter().find(|item| item.key == key).map(|item| item.value.as_str())
-    }
-
-    /// Compute Engine: "About OS Login": the value is a bool in any case.
-    pub(crate) fn os_login(&self) -> Option<bool> {
-        self.get("enable-oslogin").map(|value| value.eq_ignore_ascii_case("true"))
-    }
-}
-
-impl std::fmt::Debug for Metadata {
-    /// Values may be secrets.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Metadata({} entries)", self.items.len())
-    }
-}
-
-/// Network tags.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Tags {
-    pub(crate) fingerprint: String,
-    pub(crate) items: Vec<String>,
-}
-
-/// An external address of an interface.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct AccessConfig {
-    pub(crate) name: String,
-    #[serde(rename = "natIP")]
-    pub(crate) nat_ip: Option<String>,
-    pub(crate) external_ipv6: Option<String>,
-    pub(crate) external_ipv6_prefix_length: Option<u8>,
-    pub(crate) network_tier: Option<String>,
-    pub(crate) public_ptr_domain_name: Option<String>,
-}
-
-/// A network interface, as it is answered.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct Interface {
-    pub(crate) name: String,
-    pub(crate) network: String,
-    pub(crate) access_configs: Vec<AccessConfig>,
-    pub(crate) ipv6_access_configs: Vec<AccessConfig>,
-}
-
-/// The parts of an instance that we read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct Shown {
-    id: String,
-    name: String,
-    status: String,
-    disks: Vec<ShownDisk>,
-    pub(crate) network_interfaces: Vec<Interface>,
-    pub(crate) tags: Tags,
-    pub(crate) labels: BTreeMap<String, String>,
-    pub(crate) label_fingerprint: String,
-    pub(crate) metadata: Metadata,
-    service_accounts: Vec<ShownAccount>,
-    pub(crate) deletion_protection: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct ShownDisk {
-    r#type: String,
-    source: Option<String>,
-    pub(crate) device_name: String,
-    boot: bool,
-    mode: String,
-    pub(crate) auto_delete: bool,
-    disk_size_gb: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct ShownAccount {
-    email: String,
-}
-
-impl Shown {
-    /// A disk by the name under which the guest finds it.
-    pub(crate) fn device(&self, name: &str) -> Option<&ShownDisk> {
-        self.disks.iter().find(|disk| disk.device_name == name)
-    }
-}
-
-/// Encrypted with a key that only the customer has: Google asks for it at every use and shows its SHA-256
-/// (Compute Engine: "Encrypt disks with customer-supplied encryption keys").
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct EncryptionKey {
-    kms_key_name: Option<String>,
-    sha256: Option<String>,
-    rsa_encrypted_key: Option<String>,
-}
-
-impl EncryptionKey {
-    pub(crate) fn is_the_customers(&self) -> bool {
-        self.kms_key_name.is_none() && (self.sha256.is_some() || self.rsa_encrypted_key.is_some())
-    }
-}
-
 impl GceFacts {
     /// Reads an instance resource.
-    pub(crate) fn read(shown: Shown, asked: &str) -> Result<Self> {
+    pub(crate) fn read(instance: model::Instance, asked: &str) -> Result<Self> {
         let odd = |what: &str| Error::new(Kind::Internal, "compute.instances.get", what).on(asked);
-        let nic = |nic: Interface| {
-            let network = NetworkRef::parse(&nic.network).ok_or_else(|| odd("the answer has no valid network"))?;
-            let v4 = nic.access_configs.into_iter().filter_map(|config| config.nat_ip);
-            let v6 = nic.ipv6_access_configs.into_iter().filter_map(|config| config.external_ipv6);
-            let external = v4.chain(v6).map(|address| plain(&address, 50)).collect();
-            let is_name = nic.name.strip_prefix("nic").is_some_and(|number| number.parse::<u8>().is_ok());
-            let name = Some(nic.name).filter(|_| is_name).ok_or_else(|| odd("the answer has an odd interface"))?;
-            Ok(Nic { name, network, external })
-        };
-        let account = shown.service_accounts.into_iter().next().map(|account| account.email.parse());
+        let id = instance.id.ok_or_else(|| odd("the answer has no id"))?;
+        let name = instance.name.ok_or_else(|| odd("the answer has no name"))?;
+        let metadata = instance.metadata.unwrap_or_default();
+        let nics = instance.network_interfaces.into_iter();
         Ok(Self {
-            id: shown.id.parse().map_err(|_| odd("the answer has no valid id"))?,
-            name: shown.name.parse().map_err(|_| odd("the answer has no valid name"))?,
-            status: plain(&shown.status, 30),
-            disks: shown
+            id: id.to_string().parse().map_err(|_| odd("the answer has no valid id"))?,
+            name: name.parse().map_err(|_| odd("the answer has no valid name"))?,
+            disks: instance
                 .disks
                 .into_iter()
                 .map(|disk| attached(disk).ok_or_else(|| odd("the answer has a disk of an unknown form")))
                 .collect::<Result<_>>()?,
-            nics: shown.network_interfaces.into_iter().map(nic).collect::<Result<_>>()?,
-            tags: shown.tags.items,
-            service_account: account.transpose().map_err(|_| odd("the answer has no valid service account"))?,
-            deletion_protection: shown.deletion_protection,
-            created_by: shown.metadata.get("created-by").map(str::to_owned),
-            os_login: shown.metadata.os_login(),
-            exempt: shown.labels.contains_key(EXEMPT_LABEL),
-            labels: shown.labels,
+            nics: nics
+                .map(|nic| interface(nic).ok_or_else(|| odd("the answer has an interface of an unknown form")))
+                .collect::<Result<_>>()?,
+            tags: instance.tags.unwrap_or_default().items,
+            created_by: entry(&metadata, "created-by").map(str::to_owned),
+            os_login: os_login(&metadata),
+            exempt: instance.labels.contains_key(EXEMPT_LABEL),
+            status: instance.status.map(|status| status.to_string()).unwrap_or_default(),
+            service_account: instance
+                .service_accounts
+                .into_iter()
+                .next()
+                .and_then(|account| account.email)
+                .map(|email| email.parse().map_err(|_| odd("the answer has a service account of an unknown form")))
+                .transpose()?,
+            deletion_protection: instance.deletion_protection.unwrap_or(false),
+            labels: instance.labels.into_iter().collect(),
         })
     }
 
@@ -375,21 +253,48 @@ impl GceFacts {
     }
 }
 
-fn attached(disk: ShownDisk) -> Option<AttachedDisk> {
-    let kind = match (disk.r#type.as_str(), disk.source.as_deref()) {
+/// An entry of metadata.
+pub(crate) fn entry<'a>(metadata: &'a model::Metadata, key: &str) -> Option<&'a str> {
+    metadata.items.iter().find(|item| item.key.as_deref() == Some(key)).and_then(|item| item.value.as_deref())
+}
+
+/// What metadata says about OS Login: a bool, in any case (Compute Engine: "Set up OS Login").
+pub(crate) fn os_login(metadata: &model::Metadata) -> Option<bool> {
+    entry(metadata, "enable-oslogin").map(|value| value.eq_ignore_ascii_case("true"))
+}
+
+fn interface(nic: model::NetworkInterface) -> Option<Nic> {
+    let name = nic.name.filter(|name| name.strip_prefix("nic").is_some_and(|number| number.parse::<u8>().is_ok()))?;
+    let network = NetworkRef::parse(&nic.network?)?;
+    let v4 = nic.access_configs.into_iter().filter_map(|config| config.nat_ip);
+    let v6 = nic.ipv_6_access_configs.into_iter().filter_map(|config| config.external_ipv_6);
+    let external = v4.chain(v6).map(|address| crate::mark::plain(&address, 50)).collect();
+    Some(Nic { name, network, external })
+}
+
+fn attached(disk: model::AttachedDisk) -> Option<AttachedDisk> {
+    use model::attached_disk::{Mode, Type};
+    let kind = match (disk.r#type, disk.source.as_deref()) {
         // A disk that cannot be told from a local SSD or another must not be left out silently.
-        ("SCRATCH", _) => DiskKind::LocalSsd,
+        (Some(Type::Scratch), _) => DiskKind::LocalSsd,
         (_, Some(source)) => DiskKind::Persistent(DiskRef::parse(source)?),
         (_, None) => return None,
     };
     Some(AttachedDisk {
         disk: kind,
-        device: plain(&disk.device_name, 63),
-        boot: disk.boot,
-        writable: disk.mode != "READ_ONLY",
-        auto_delete: disk.auto_delete,
-        size_gb: disk.disk_size_gb.and_then(|size| size.parse().ok()),
+        device: crate::mark::plain(disk.device_name.as_deref().unwrap_or("unnamed"), 63),
+        boot: disk.boot.unwrap_or(false),
+        writable: disk.mode != Some(Mode::ReadOnly),
+        size_gb: disk.disk_size_gb,
+        auto_delete: disk.auto_delete.unwrap_or(false),
     })
+}
+
+/// Encrypted with a key that only the customer has: Google asks for it at every use and shows its SHA-256
+/// (Compute Engine: "Encrypt disks with customer-supplied encryption keys").
+#[expect(deprecated, reason = "the SDK marks what belongs to customer-supplied keys; disks that have them exist")]
+pub(crate) fn needs_key(key: Option<&model::CustomerEncryptionKey>) -> bool {
+    key.is_some_and(|key| key.kms_key_name.is_none() && (key.sha256.is_some() || key.rsa_encrypted_key.is_some()))
 }
 
 #[cfg(test)]

@@ -2,48 +2,74 @@
 //! which may be a key): of it only the permission, the quota, the field's name and the reason are taken, and those
 //! only where they have the form of one.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
+use google_cloud_compute_v1::model::Operation;
+use google_cloud_gax::error::{
+    CredentialsError, Error as CallError,
+    rpc::{Code, StatusDetails},
+};
 use serde_json::Value;
 use stanch_core::{Error, Kind};
 
-/// Turns an answer that is no success into an error. `operation` is the call's documented name, `resource` its path.
+/// Turns the error of a call into ours. `operation` is its documented name, `resource` its path.
+pub(crate) fn call(operation: &str, resource: &str, error: &CallError) -> Error {
+    let (kind, message) = if error.is_authentication() {
+        let source = error.source().and_then(|source| source.downcast_ref::<CredentialsError>());
+        if source.is_some_and(CredentialsError::is_transient) {
+            (Kind::Unavailable, "the credentials could not be fetched".to_owned())
+        } else {
+            (Kind::Denied, "no usable credentials: see Application Default Credentials".to_owned())
+        }
+    } else if let Some(status) = error.http_status_code() {
+        let reply = Reply::read(error);
+        by_status(status, &reply)
+    } else if error.is_timeout() {
+        (Kind::Unavailable, "no answer in time".to_owned())
+    } else if error.is_connect() {
+        (Kind::Unavailable, "no connection".to_owned())
+    } else if error.is_deserialization() || error.is_serialization() || error.is_binding() {
+        (Kind::Internal, "the answer does not have the documented form".to_owned())
+    } else {
+        (Kind::Unavailable, "the connection broke".to_owned())
+    };
+    let wait = error.http_headers().and_then(|headers| headers.get("retry-after")?.to_str().ok()?.parse().ok());
+    Error::new(kind, operation, message).on(resource).retry_after(wait.map(Duration::from_secs))
+}
+
+/// The same of an answer that was read as JSON.
 pub(crate) fn answer(operation: &str, resource: &str, status: u16, bytes: &[u8], wait: Option<Duration>) -> Error {
     let (kind, message) = by_status(status, &Reply::of_json(bytes));
     Error::new(kind, operation, message).on(resource).retry_after(wait)
 }
 
 /// What an accepted operation failed with, if it did. Nothing was made.
-pub(crate) fn failed(operation: &str, resource: &str, answer: &Value) -> Option<Error> {
-    let text = |pointer: &str| answer.pointer(pointer).and_then(Value::as_str);
-    let status = answer.get("httpErrorStatusCode").and_then(Value::as_u64).filter(|status| *status >= 400);
-    if answer.get("error").is_none() && status.is_none() {
+pub(crate) fn operation(operation: &str, resource: &str, answer: &Operation) -> Option<Error> {
+    let first = answer.error.as_ref().and_then(|error| error.errors.first());
+    let status = answer.http_error_status_code.filter(|status| *status >= 400);
+    if answer.error.is_none() && status.is_none() {
         return None;
     }
     let reply = Reply {
-        reason: text("/error/errors/0/code").and_then(word),
-        message: text("/error/errors/0/message").unwrap_or_default().to_owned(),
+        reason: first.and_then(|error| word(error.code.as_deref()?)),
+        message: first.and_then(|error| error.message.clone()).unwrap_or_default(),
         ..Reply::default()
     };
-    Some(of_operation(operation, resource, status.and_then(|status| u16::try_from(status).ok()), &reply))
-}
-
-fn of_operation(operation: &str, resource: &str, status: Option<u16>, reply: &Reply) -> Error {
     let code = reply.reason.as_deref().unwrap_or_default();
     let (kind, message) = match code {
-        "QUOTA_EXCEEDED" => (Kind::Throttled, quota(reply)),
+        "QUOTA_EXCEEDED" => (Kind::Throttled, quota(&reply)),
         "RESOURCE_OPERATION_RATE_EXCEEDED" | "RATE_LIMIT_EXCEEDED" => {
             (Kind::Throttled, "too many operations on this resource in a short time".to_owned())
         }
         "RESOURCE_NOT_FOUND" => (Kind::NotFound, "it does not exist".to_owned()),
         "RESOURCE_ALREADY_EXISTS" => (Kind::Conflict, "the name is taken".to_owned()),
-        "PERMISSIONS_ERROR" => (Kind::Denied, denied(reply)),
+        "PERMISSIONS_ERROR" => (Kind::Denied, denied(&reply)),
         "RESOURCE_NOT_READY" | "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE" => {
             (Kind::Unavailable, "the resource is busy".to_owned())
         }
-        _ => by_status(status.unwrap_or(500), reply),
+        _ => by_status(status.and_then(|status| u16::try_from(status).ok()).unwrap_or(500), &reply),
     };
-    Error::new(kind, operation, format!("the accepted operation failed: {message}")).on(resource)
+    Some(Error::new(kind, operation, format!("the accepted operation failed: {message}")).on(resource))
 }
 
 #[derive(Default)]
@@ -55,6 +81,23 @@ struct Reply {
 }
 
 impl Reply {
+    fn read(error: &CallError) -> Self {
+        let Some(status) = error.status() else { return Self::default() };
+        let mut reply = Self { message: status.message.clone(), ..Self::default() };
+        for detail in &status.details {
+            if let StatusDetails::ErrorInfo(info) = detail {
+                reply.reason = word(&info.reason).or(reply.reason);
+                let of = |keys: &[&str]| keys.iter().find_map(|key| word(info.metadata.get(*key)?));
+                reply.permission = of(&["permission"]).or(reply.permission);
+                reply.quota = of(&["quota_metric", "metricName", "quota_limit"]).or(reply.quota);
+            }
+        }
+        if reply.reason.is_none() && status.code == Code::ResourceExhausted {
+            reply.reason = Some("rateLimitExceeded".to_owned());
+        }
+        reply
+    }
+
     /// Reads `{"error": {…}}`, in the form of Compute Engine (`errors`) or of the newer APIs (`status`, `details`).
     fn of_json(bytes: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
@@ -138,6 +181,7 @@ fn with(text: &str, reason: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use google_cloud_compute_v1::model::operation;
 
     fn reply(reason: &str, message: &str) -> Reply {
         Reply { reason: word(reason), message: message.to_owned(), ..Reply::default() }
@@ -207,8 +251,15 @@ mod tests {
         let error = answer("x", "y", 409, br#"{"error":{"code":409,"status":"ABORTED","message":"etag"}}"#, None);
         assert_eq!(error.kind(), Kind::Conflict);
         assert_eq!(answer("x", "y", 502, b"<html>", None).kind(), Kind::Unavailable);
-        assert!(failed("x", "y", &serde_json::json!({"status": "DONE"})).is_none());
-        let operation = serde_json::json!({"status": "DONE", "error": {"errors": [{"code": "QUOTA_EXCEEDED", "message": "Quota 'CPUS' exceeded."}]}});
-        assert_eq!(failed("x", "y", &operation).map(|error| error.kind()), Some(Kind::Throttled));
+    }
+
+    #[test]
+    fn an_operation_that_failed_is_told_from_one_that_runs() {
+        assert!(operation("x", "y", &Operation::new()).is_none());
+        let failed = Operation::new().set_http_error_status_code(429).set_error(
+            operation::Error::new()
+                .set_errors([operation::error::Errors::new().set_code("RESOURCE_OPERATION_RATE_EXCEEDED")]),
+        );
+        assert_eq!(super::operation("x", "y", &failed).map(|error| error.kind()), Some(Kind::Throttled));
     }
 }

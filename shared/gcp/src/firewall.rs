@@ -4,9 +4,8 @@
 //! no record, so that its users agree on it; the last one takes it away. Sources: VPC "VPC firewall rules" (priorities,
 //! implied rules, what is never blocked: the metadata server); Compute Engine API reference, `firewalls`.
 
-use http::Method;
+use google_cloud_compute_v1::model;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stanch_core::{
     Error, Kind, Mark, Result,
@@ -16,7 +15,9 @@ use stanch_core::{
 use crate::{
     api::GceApi,
     facts::NetworkRef,
+    fault,
     mark::{description, quote},
+    wait,
 };
 
 /// Which way.
@@ -57,7 +58,7 @@ pub struct Rule {
     /// Which way.
     pub direction: Direction,
     /// Lower numbers win; at the same number, deny wins.
-    pub priority: u32,
+    pub priority: i32,
     /// What passes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<Layer>,
@@ -115,12 +116,63 @@ impl Default for Rule {
     }
 }
 
-/// A rule as the service shows it.
-#[derive(Deserialize)]
-struct Shown {
-    network: String,
-    #[serde(flatten)]
-    rule: Rule,
+impl Rule {
+    /// Reads a rule, with all that can weaken it.
+    pub(crate) fn read(shown: &model::Firewall) -> Self {
+        let layer = |protocol: &Option<String>, ports: &[String]| Layer {
+            protocol: protocol.clone().unwrap_or_default(),
+            ports: ports.to_vec(),
+        };
+        Self {
+            direction: match shown.direction {
+                Some(model::firewall::Direction::Egress) => Direction::Egress,
+                _ => Direction::Ingress,
+            },
+            priority: shown.priority.unwrap_or(1000),
+            allowed: shown.allowed.iter().map(|one| layer(&one.ip_protocol, &one.ports)).collect(),
+            denied: shown.denied.iter().map(|one| layer(&one.ip_protocol, &one.ports)).collect(),
+            source_ranges: shown.source_ranges.clone(),
+            source_tags: shown.source_tags.clone(),
+            source_service_accounts: shown.source_service_accounts.clone(),
+            destination_ranges: shown.destination_ranges.clone(),
+            target_tags: shown.target_tags.clone(),
+            target_service_accounts: shown.target_service_accounts.clone(),
+            disabled: shown.disabled.unwrap_or(false),
+            log_config: LogConfig { enable: shown.log_config.as_ref().and_then(|log| log.enable).unwrap_or(false) },
+        }
+    }
+
+    fn to_model(&self, slot: &FirewallSlot, mark: &Mark) -> model::Firewall {
+        use model::firewall::{Allowed, Denied, Direction as Way};
+        let way = match self.direction {
+            Direction::Ingress => Way::Ingress,
+            Direction::Egress => Way::Egress,
+        };
+        let allowed = self
+            .allowed
+            .iter()
+            .map(|one| Allowed::new().set_ip_protocol(one.protocol.as_str()).set_ports(one.ports.iter().cloned()));
+        let denied = self
+            .denied
+            .iter()
+            .map(|one| Denied::new().set_ip_protocol(one.protocol.as_str()).set_ports(one.ports.iter().cloned()));
+        model::Firewall::new()
+            .set_name(slot.name.as_str())
+            .set_network(slot.network.path())
+            .set_description(description(mark))
+            .set_direction(way)
+            .set_priority(self.priority)
+            .set_allowed(allowed)
+            .set_denied(denied)
+            .set_source_ranges(self.source_ranges.iter().cloned())
+            .set_source_tags(self.source_tags.iter().cloned())
+            .set_source_service_accounts(self.source_service_accounts.iter().cloned())
+            .set_destination_ranges(self.destination_ranges.iter().cloned())
+            .set_target_tags(self.target_tags.iter().cloned())
+            .set_target_service_accounts(self.target_service_accounts.iter().cloned())
+            .set_disabled(self.disabled)
+            .set_log_config(model::FirewallLogConfig::new().set_enable(self.log_config.enable))
+    }
 }
 
 /// The place of one rule.
@@ -139,31 +191,41 @@ impl FirewallSlot {
 
     pub(crate) async fn look(&self, api: &GceApi) -> Result<Option<Rule>> {
         const GET: &str = "compute.firewalls.get";
-        let Some(Shown { network, rule }) = api.find(GET, &self.path()).await? else { return Ok(None) };
-        if NetworkRef::parse(&network).as_ref() == Some(&self.network) {
-            return Ok(Some(rule));
+        let client = api.clients.networking.firewalls().await?;
+        let call = client.get().set_project(self.network.project.as_str()).set_firewall(self.name.as_str());
+        let shown = match call.send().await.map_err(|error| fault::call(GET, &self.path(), &error)) {
+            Ok(shown) => shown,
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if shown.network.as_deref().and_then(NetworkRef::parse).as_ref() == Some(&self.network) {
+            return Ok(Some(Rule::read(&shown)));
         }
         let why = "a rule of this name is in another network: planted? delete it";
         Err(Error::new(Kind::Conflict, GET, why).on(self.path()))
     }
 
     pub(crate) async fn write(&self, to: Option<&Rule>, there: bool, mark: &Mark, api: &GceApi) -> Result<()> {
-        let Some(rule) = to else {
-            let done = api.clients.rest.operate(Method::DELETE, "compute.firewalls.delete", &self.path(), None).await;
-            return done.or_else(|error| if error.kind() == Kind::NotFound { Ok(()) } else { Err(error) });
-        };
-        let mut body = serde_json::to_value(rule).unwrap_or_default();
-        if let Some(fields) = body.as_object_mut() {
-            fields.insert("name".to_owned(), json!(self.name));
-            fields.insert("network".to_owned(), json!(self.network.path()));
-            fields.insert("description".to_owned(), Value::String(description(mark)));
-        }
-        if there {
+        let client = api.clients.networking.firewalls().await?;
+        let (project, name) = (self.network.project.as_str(), self.name.as_str());
+        let (operation, first) = match to {
+            None => {
+                let call = client.delete().set_project(project).set_firewall(name);
+                ("compute.firewalls.delete", call.send().await)
+            }
             // `update` replaces: what somebody added, such as a source that it does not apply to, goes.
-            return api.clients.rest.operate(Method::PUT, "compute.firewalls.update", &self.path(), Some(&body)).await;
-        }
-        let path = format!("projects/{}/global/firewalls", self.network.project);
-        api.clients.rest.operate(Method::POST, "compute.firewalls.insert", &path, Some(&body)).await
+            Some(rule) if there => {
+                let call = client.update().set_project(project).set_firewall(name);
+                ("compute.firewalls.update", call.set_body(rule.to_model(self, mark)).send().await)
+            }
+            Some(rule) => {
+                let call = client.insert().set_project(project).set_body(rule.to_model(self, mark));
+                ("compute.firewalls.insert", call.send().await)
+            }
+        };
+        let again = |id: String| client.get_operation().set_project(project).set_operation(id).send();
+        let done = wait::settled(operation, &self.path(), first, again).await;
+        done.or_else(|error| if to.is_none() && error.kind() == Kind::NotFound { Ok(()) } else { Err(error) })
     }
 
     pub(crate) fn what(&self, to: Option<&Rule>) -> String {
@@ -239,13 +301,30 @@ mod tests {
 
     #[test]
     fn a_rule_is_read_with_all_that_can_weaken_it() {
-        let shown: Shown = serde_json::from_value(json!({
-            "kind": "compute#firewall", "id": "5", "name": "x", "network": "https://www.googleapis.com/compute/v1/projects/acme-prod/global/networks/default",
-            "direction": "EGRESS", "priority": 0, "denied": [{"IPProtocol": "all"}], "destinationRanges": ["0.0.0.0/0"],
-            "targetTags": ["q"], "disabled": true, "logConfig": {"enable": true, "metadata": "INCLUDE_ALL_METADATA"},
-        }))
-        .expect("a rule");
-        assert!(shown.rule.disabled && shown.rule.log_config.enable);
-        assert_eq!((shown.rule.direction, shown.rule.priority), (Direction::Egress, 0));
+        let slot = FirewallSlot {
+            network: NetworkRef { project: "acme-prod".parse().expect("id"), name: "default".parse().expect("name") },
+            name: "x".parse().expect("name"),
+        };
+        let mark = Mark {
+            record: "a".repeat(24).parse().expect("record"),
+            incident: "inc-1".parse().expect("incident"),
+            opened: jiff::Timestamp::UNIX_EPOCH,
+            by: "ana".into(),
+        };
+        let whole = Rule {
+            direction: Direction::Egress,
+            priority: 0,
+            allowed: vec![Layer::port("tcp", 22)],
+            denied: vec![Layer::of("all")],
+            source_ranges: vec!["10.0.0.0/8".into()],
+            source_tags: vec!["a".into()],
+            source_service_accounts: vec!["b".into()],
+            destination_ranges: vec!["::/0".into()],
+            target_tags: vec!["c".into()],
+            target_service_accounts: vec!["d".into()],
+            disabled: true,
+            log_config: LogConfig { enable: true },
+        };
+        assert_eq!(Rule::read(&whole.to_model(&slot, &mark)), whole);
     }
 }

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use google_cloud_compute_v1::model::CustomerEncryptionKey;
 use serde::{Deserialize, Deserializer, de::Error as _};
 use stanch_core::names::GceName;
 
@@ -28,11 +29,12 @@ impl DiskKey {
         }
     }
 
-    /// `CustomerEncryptionKey` of the API.
-    pub(crate) fn to_json(&self) -> serde_json::Value {
+    #[expect(deprecated, reason = "the SDK marks what belongs to customer-supplied keys; disks that have them exist")]
+    pub(crate) fn to_model(&self) -> CustomerEncryptionKey {
+        let key = CustomerEncryptionKey::new();
         match &self.0 {
-            Form::Raw(text) => serde_json::json!({ "rawKey": text }),
-            Form::Wrapped(text) => serde_json::json!({ "rsaEncryptedKey": text }),
+            Form::Raw(text) => key.set_raw_key(text),
+            Form::Wrapped(text) => key.set_rsa_encrypted_key(text),
         }
     }
 }

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use http::Method;
+use google_cloud_compute_v1::model::{Instance, InstancesSetLabelsRequest};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use stanch_core::{Error, Kind, Mark, Recorded, Result, Seen, Slot};
 
 use crate::{
     api::GceApi,
-    facts::{EXEMPT_LABEL, InstanceRef, Shown},
+    facts::{EXEMPT_LABEL, InstanceRef},
     mark::{label, labels},
+    power::{operate, read},
     tag::seen,
 };
 
@@ -77,18 +77,18 @@ impl LabelsSlot {
 impl Slot for LabelsSlot {
     type Api = GceApi;
     type State = BTreeMap<String, Option<String>>;
-    /// All labels, and their fingerprint.
-    type Token = (BTreeMap<String, String>, String);
+    /// The instance, for all its labels and their fingerprint.
+    type Token = Box<Instance>;
 
     async fn look(&self, api: &GceApi, _mark: &Mark) -> Result<Seen<Self>> {
-        let shown: Shown = api.read("compute.instances.get", &self.instance.path()).await?;
-        Ok(seen(self.of(&shown.labels), (shown.labels, shown.label_fingerprint), Vec::new()))
+        let instance = read(api, &self.instance).await?;
+        let labels = instance.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        Ok(seen(self.of(&labels), Box::new(instance), Vec::new()))
     }
 
     async fn write(change: Recorded<'_, Self>, seen: &Seen<Self>, api: &GceApi) -> Result<()> {
-        const SET: &str = "compute.instances.setLabels";
         let instance = &change.slot().instance;
-        let (mut labels, fingerprint) = seen.token.clone();
+        let mut labels = seen.token.labels.clone();
         for (key, value) in change.to() {
             match value {
                 Some(value) => drop(labels.insert(key.clone(), value.clone())),
@@ -98,8 +98,9 @@ impl Slot for LabelsSlot {
         if labels.len() > MOST_LABELS {
             return Err(full(instance));
         }
-        let body = json!({"labels": labels, "labelFingerprint": fingerprint});
-        api.clients.rest.operate(Method::POST, SET, &format!("{}/setLabels", instance.path()), Some(&body)).await
+        let fingerprint = seen.token.label_fingerprint.clone();
+        let body = InstancesSetLabelsRequest::new().set_labels(labels).set_or_clear_label_fingerprint(fingerprint);
+        operate!(api, instance, "compute.instances.setLabels", set_labels.set_body(body))
     }
 
     fn what(&self, to: &Self::State) -> String {

@@ -1,16 +1,16 @@
 //! What keeps an instance and its disks from being deleted. Sources: Compute Engine "Prevent accidental VM deletion" (not
 //! for members of managed groups), API reference `instances.setDeletionProtection`, `setDiskAutoDelete`.
 
-use http::Method;
 use serde::{Deserialize, Serialize};
 use stanch_core::{Error, Kind, Mark, Recorded, Result, Seen, Slot};
 
 use crate::{
     api::GceApi,
-    facts::{InstanceRef, Shown},
+    facts::InstanceRef,
     mark::quote,
-    rest::query,
+    power::{operate, read},
     tag::seen,
+    wait,
 };
 
 /// A place that is written.
@@ -43,34 +43,40 @@ impl Slot for ProtectionSlot {
     type Token = ();
 
     async fn look(&self, api: &GceApi, _mark: &Mark) -> Result<Seen<Self>> {
-        const GET: &str = "compute.instances.get";
-        let shown: Shown = api.read(GET, &self.instance().path()).await?;
+        let instance = read(api, self.instance()).await?;
         let kept = match self {
-            Self::Instance(_) => shown.deletion_protection,
-            Self::Disk { device, .. } => match shown.device(device) {
-                Some(disk) => !disk.auto_delete,
-                None => {
-                    let why = format!("the disk {device} is not attached any more");
-                    return Err(Error::new(Kind::NotFound, GET, why).on(self.instance().named()));
-                }
-            },
+            Self::Instance(_) => instance.deletion_protection.unwrap_or(false),
+            Self::Disk { device, .. } => {
+                let mut disks = instance.disks.iter();
+                let disk =
+                    disks.find(|disk| disk.device_name.as_deref() == Some(device.as_str())).ok_or_else(|| {
+                        let why = format!("the disk {device} is not attached any more");
+                        Error::new(Kind::NotFound, "compute.instances.get", why).on(self.instance().named())
+                    })?;
+                !disk.auto_delete.unwrap_or(false)
+            }
         };
         Ok(seen(kept, (), Vec::new()))
     }
 
     async fn write(change: Recorded<'_, Self>, _seen: &Seen<Self>, api: &GceApi) -> Result<()> {
-        let (instance, kept) = (change.slot().instance().path(), *change.to());
-        let (operation, path) = match change.slot() {
-            Self::Instance(_) => (
-                "compute.instances.setDeletionProtection",
-                format!("{instance}/setDeletionProtection?deletionProtection={kept}"),
-            ),
-            Self::Disk { device, .. } => (
+        let kept = *change.to();
+        match change.slot() {
+            Self::Instance(vm) => {
+                let (client, project, zone) = (&api.clients.instances, vm.project.as_str(), vm.zone.as_str());
+                let call = client.set_deletion_protection().set_project(project).set_zone(zone);
+                let first = call.set_resource(vm.id.as_str()).set_deletion_protection(kept).send().await;
+                let again =
+                    |id: String| client.get_operation().set_project(project).set_zone(zone).set_operation(id).send();
+                wait::settled("compute.instances.setDeletionProtection", &vm.path(), first, again).await
+            }
+            Self::Disk { instance, device } => operate!(
+                api,
+                instance,
                 "compute.instances.setDiskAutoDelete",
-                format!("{instance}/setDiskAutoDelete?autoDelete={}&deviceName={}", !kept, query(device)),
+                set_disk_auto_delete.set_auto_delete(!kept).set_device_name(device.as_str())
             ),
-        };
-        api.clients.rest.operate(Method::POST, operation, &path, None).await
+        }
     }
 
     fn what(&self, kept: &bool) -> String {

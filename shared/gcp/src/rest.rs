@@ -1,5 +1,4 @@
-//! Google's REST APIs as JSON. A responder asks a handful of questions; the SDK's clients of the same would double its
-//! size and its start.
+//! IAM's REST API as JSON: a responder asks it a handful of questions about one service account.
 //!
 //! One attempt a call; the one retry layer is the driver's.
 
@@ -9,60 +8,41 @@ use google_cloud_auth::credentials::{CacheableResource, Credentials};
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use stanch_core::{Error, Kind, Result};
+use tokio::sync::OnceCell;
 
 use crate::{
     clients::{Access, CALL},
     fault,
 };
 
-/// How long one write waits for its operation.
-const WAIT: Duration = Duration::from_secs(16);
-/// How often it asks meanwhile: at first at once, then less and less.
-const POLLS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(1000)];
 /// A list of more pages than this is not one that a responder should work on.
 const PAGES: usize = 100;
 
-/// Which of the APIs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Service {
-    /// `compute.googleapis.com/compute/v1`
-    Compute,
-    /// `iam.googleapis.com/v1`
-    Iam,
-}
-
-/// The client of both.
+/// The client.
 #[derive(Clone, Debug)]
 pub(crate) struct Rest {
     access: Access,
     credentials: Credentials,
-    http: reqwest::Client,
+    http: std::sync::Arc<OnceCell<reqwest::Client>>,
 }
 
 impl Rest {
-    pub(crate) fn new(access: &Access, credentials: &Credentials) -> Result<Self> {
-        Ok(Self { access: access.clone(), credentials: credentials.clone(), http: client()? })
+    pub(crate) fn new(access: &Access, credentials: &Credentials) -> Self {
+        Self { access: access.clone(), credentials: credentials.clone(), http: std::sync::Arc::default() }
     }
 
     /// A resource. `path` holds names that were parsed, and may end in a query that [`query`] made.
-    pub(crate) async fn get(&self, service: Service, operation: &str, path: &str) -> Result<Value> {
-        self.call(service, Method::GET, operation, path, None).await
+    pub(crate) async fn get(&self, operation: &str, path: &str) -> Result<Value> {
+        self.call(Method::GET, operation, path, None).await
     }
 
     /// A method or a new resource.
-    pub(crate) async fn post(&self, service: Service, operation: &str, path: &str, body: &Value) -> Result<Value> {
-        self.call(service, Method::POST, operation, path, Some(body)).await
+    pub(crate) async fn post(&self, operation: &str, path: &str, body: &Value) -> Result<Value> {
+        self.call(Method::POST, operation, path, Some(body)).await
     }
 
-    /// Everything under `field`, page by page. Some lists are asked for by POST.
-    pub(crate) async fn list(
-        &self,
-        service: Service,
-        method: Method,
-        operation: &str,
-        path: &str,
-        field: &str,
-    ) -> Result<Vec<Value>> {
+    /// Everything under `field`, page by page.
+    pub(crate) async fn list(&self, operation: &str, path: &str, field: &str) -> Result<Vec<Value>> {
         let (mut all, mut token) = (Vec::new(), None::<String>);
         for _ in 0..PAGES {
             let path = match &token {
@@ -72,12 +52,9 @@ impl Rest {
                 }
                 None => path.to_owned(),
             };
-            let body = (method == Method::POST).then(|| json!({}));
-            let mut page = self.call(service, method.clone(), operation, &path, body.as_ref()).await?;
+            let mut page = self.get(operation, &path).await?;
             match page.get_mut(field).map(Value::take) {
                 Some(Value::Array(items)) => all.extend(items),
-                // An aggregated list is a map from scope to list.
-                Some(scopes @ Value::Object(_)) => all.push(scopes),
                 _ => {}
             }
             token =
@@ -89,73 +66,19 @@ impl Rest {
         Err(Error::new(Kind::Unsupported, operation, format!("a list of more than {PAGES} pages")).on(path))
     }
 
-    /// Carries out a write of Compute Engine, and waits a moment to see whether the accepted operation fails.
-    pub(crate) async fn operate(
-        &self,
-        method: Method,
-        operation: &str,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<()> {
-        let answer = self.call(Service::Compute, method, operation, path, body).await?;
-        self.done(operation, path, answer).await
-    }
-
-    /// Waits a moment for an accepted operation, and says why it failed.
-    pub(crate) async fn done(&self, operation: &str, path: &str, mut answer: Value) -> Result<()> {
-        let resource = path.split('?').next().unwrap_or(path);
-        // `projects/P/zones/Z`, `projects/P/regions/R` or `projects/P/global`: where the operation is, too.
-        let parts: Vec<&str> = resource.split('/').collect();
-        let (kind, length) = match parts.get(2) {
-            Some(&"zones") => ("compute.zoneOperations.get", 4),
-            Some(&"regions") => ("compute.regionOperations.get", 4),
-            _ => ("compute.globalOperations.get", 3),
-        };
-        let place = parts.get(..length).unwrap_or_default().join("/");
-        let (mut waited, mut polls) = (Duration::ZERO, POLLS.iter());
-        let mut pause = Duration::from_millis(2000);
-        while answer.get("status").and_then(Value::as_str) != Some("DONE") && waited < WAIT {
-            let Some(name) = answer.get("name").and_then(Value::as_str).filter(|name| is_name(name)) else {
-                return Err(Error::new(Kind::Internal, operation, "the answer is not an operation").on(resource));
-            };
-            let at = format!("{place}/operations/{name}");
-            pause = polls.next().copied().unwrap_or(pause);
-            tokio::time::sleep(pause).await;
-            waited += pause;
-            answer = self.get(Service::Compute, kind, &at).await?;
-        }
-        match fault::failed(operation, resource, &answer) {
-            Some(error) => Err(error),
-            None if answer.get("status").and_then(Value::as_str) == Some("DONE") => Ok(()),
-            None => Err(Error::new(Kind::Unavailable, operation, "the accepted operation is still running").on(resource)),
-        }
-    }
-
-    async fn call(
-        &self,
-        service: Service,
-        method: Method,
-        operation: &str,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Value> {
+    async fn call(&self, method: Method, operation: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         // What is after the question mark says how much is asked, not of what.
         let resource = path.split('?').next().unwrap_or(path);
         let silent = |kind, message: &str| Error::new(kind, operation, message).on(resource);
-        let root = match (&self.access, service) {
-            (Access::Google, Service::Compute) => "https://compute.googleapis.com/compute/v1".to_owned(),
-            (Access::Google, Service::Iam) => "https://iam.googleapis.com/v1".to_owned(),
-            (Access::At { endpoint, .. }, Service::Compute) => format!("{}/compute/v1", endpoint.trim_end_matches('/')),
-            (Access::At { endpoint, .. }, Service::Iam) => format!("{}/v1", endpoint.trim_end_matches('/')),
+        let root = match &self.access {
+            Access::Google => "https://iam.googleapis.com",
+            Access::At { endpoint, .. } => endpoint.trim_end_matches('/'),
         };
-        let mut call = self
-            .http
-            .request(method.clone(), format!("{root}/{path}"))
-            .headers(self.headers(operation, resource).await?);
+        let http = self.http.get_or_try_init(|| async { client() }).await?;
+        let mut call =
+            http.request(method, format!("{root}/v1/{path}")).headers(self.headers(operation, resource).await?);
         if let Some(body) = body {
             call = call.json(body);
-        } else if method != Method::GET {
-            call = call.header(http::header::CONTENT_LENGTH, 0);
         }
         let answer = call.send().await.map_err(|error| {
             let message = if error.is_timeout() { "no answer in time" } else { "no answer" };
@@ -212,11 +135,6 @@ pub(crate) fn query(text: &str) -> String {
     })
 }
 
-/// The name of an operation goes into a path.
-pub(crate) fn is_name(text: &str) -> bool {
-    (1..=100).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +142,5 @@ mod tests {
     #[test]
     fn a_query_is_one_value() {
         assert_eq!(query("labels.a=b c&x/€"), "labels.a%3Db%20c%26x%2F%E2%82%AC");
-        assert!(is_name("operation-1763-abc") && !is_name("../x") && !is_name(""));
     }
 }

@@ -9,19 +9,18 @@
 
 use std::time::Duration;
 
+use google_cloud_compute_v1::model::{Operation, Snapshot, operation, snapshot::Status};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use stanch_core::{
     Error, Kind, Mark, Result, Seen,
     names::{GceId, GceName},
 };
 
 use crate::{
-    api::{GceApi, Snapshot},
+    api::GceApi,
     facts::{DiskRef, Place},
     fault, mark,
-    rest::{Service, query},
     slot::{GcpSlot, GcpState, GcpToken},
 };
 
@@ -143,12 +142,12 @@ impl SnapshotSlot {
                 let message = format!("a snapshot that we did not make has this name ({why}): planted?");
                 return Err(self.error(Kind::Conflict, "compute.snapshots.get", message));
             }
-            let status = match snapshot.status.as_str() {
-                "READY" => None,
+            let status = match snapshot.status {
+                Some(Status::Ready) => None,
                 // Evidence that failed, or that someone is deleting, is none: the next name is for another attempt.
-                "FAILED" | "DELETING" => continue,
-                "CREATING" => Some("creating"),
-                "UPLOADING" => Some("uploading"),
+                Some(Status::Failed | Status::Deleting) => continue,
+                Some(Status::Creating) => Some("creating"),
+                Some(Status::Uploading) => Some("uploading"),
                 _ => Some("in an unknown state"),
             };
             let settling = status.map(|status| format!("snapshot {name} is {status}"));
@@ -187,12 +186,11 @@ impl SnapshotSlot {
                 }
                 Err(error) => return Err(error),
             };
-            let operation = answer.get("name").and_then(Value::as_str).map(str::to_owned);
-            last = match fault::failed(self.method(), &self.disk.path(), &answer) {
+            last = match fault::operation(self.method(), &self.disk.path(), &answer) {
                 Some(error) => Some(error),
                 // A new operation is pending or running; one that is done may be an old one.
-                None if answer.get("status").and_then(Value::as_str) != Some("DONE") => return Ok(operation),
-                None if api.snapshot(&self.disk.project, name).await?.is_some() => return Ok(operation),
+                None if answer.status != Some(operation::Status::Done) => return Ok(answer.name),
+                None if api.snapshot(&self.disk.project, name).await?.is_some() => return Ok(answer.name),
                 None => None,
             };
         }
@@ -200,13 +198,12 @@ impl SnapshotSlot {
         Err(last.unwrap_or_else(gone))
     }
 
-    async fn send(&self, mark: &Mark, name: &GceName, attempt: u32, api: &GceApi) -> Result<Value> {
-        let mut body = json!({
-            "name": name.as_str(),
-            "description": mark::description(mark),
-            "labels": mark::labels(mark).into_iter().collect::<std::collections::BTreeMap<_, _>>(),
-            "storageLocations": self.storage_location.iter().map(|location| &location.0).collect::<Vec<_>>(),
-        });
+    async fn send(&self, mark: &Mark, name: &GceName, attempt: u32, api: &GceApi) -> Result<Operation> {
+        let mut body = Snapshot::new()
+            .set_name(name.as_str())
+            .set_description(mark::description(mark))
+            .set_labels(mark::labels(mark))
+            .set_storage_locations(self.storage_location.iter().map(|location| location.0.clone()));
         if self.csek {
             let key = api.key(&self.disk.name).ok_or_else(|| {
                 let message = "the disk is encrypted with a customer-supplied key, which is never recorded: give it \
@@ -214,14 +211,21 @@ impl SnapshotSlot {
                 Error::invalid("options.csek", format!("{message} (disk {})", self.disk.name))
             })?;
             // The same key protects the copy: it is not readable for anyone who could not read the disk.
-            if let Some(fields) = body.as_object_mut() {
-                fields.insert("sourceDiskEncryptionKey".to_owned(), key.to_json());
-                fields.insert("snapshotEncryptionKey".to_owned(), key.to_json());
-            }
+            body = body.set_source_disk_encryption_key(key.to_model()).set_snapshot_encryption_key(key.to_model());
         }
         let request = mark::request_id(mark, &self.disk_id, name, attempt);
-        let path = format!("{}/createSnapshot?requestId={}", self.disk.path(), query(&request));
-        api.clients.rest.post(Service::Compute, self.method(), &path, &body).await
+        let (project, disk) = (self.disk.project.as_str(), self.disk.name.as_str());
+        match &self.disk.place {
+            Place::Zone(zone) => {
+                let call = api.clients.disks.create_snapshot().set_body(body).set_request_id(request);
+                call.set_project(project).set_zone(zone.as_str()).set_disk(disk).send().await
+            }
+            Place::Region(region) => {
+                let call = api.clients.region_disks.create_snapshot().set_body(body).set_request_id(request);
+                call.set_project(project).set_region(region.as_str()).set_disk(disk).send().await
+            }
+        }
+        .map_err(|error| fault::call(self.method(), &self.disk.path(), &error))
     }
 
     /// Waits until it is ready, or says that it is not.
@@ -233,9 +237,9 @@ impl SnapshotSlot {
                     let message = "a snapshot that we did not make took the name".to_owned();
                     return Err(self.error(Kind::Conflict, "compute.snapshots.get", message));
                 }
-                Some(snapshot) => match snapshot.status.as_str() {
-                    "READY" => return Ok(()),
-                    "FAILED" | "DELETING" => return Err(self.reason(operation, api).await),
+                Some(snapshot) => match snapshot.status {
+                    Some(Status::Ready) => return Ok(()),
+                    Some(Status::Failed | Status::Deleting) => return Err(self.reason(operation, api).await),
                     _ => status = "not ready yet",
                 },
                 // It was there, or was accepted, and is not any more.
@@ -251,25 +255,31 @@ impl SnapshotSlot {
     async fn reason(&self, operation: Option<String>, api: &GceApi) -> Error {
         let unknown =
             || self.error(Kind::Unavailable, self.method(), "the snapshot failed after it was accepted".to_owned());
-        let Some(operation) = operation.filter(|name| crate::rest::is_name(name)) else { return unknown() };
-        let get = match &self.disk.place {
-            Place::Zone(_) => "compute.zoneOperations.get",
-            Place::Region(_) => "compute.regionOperations.get",
+        let Some(operation) = operation else { return unknown() };
+        let project = self.disk.project.as_str();
+        let answer = match &self.disk.place {
+            Place::Zone(zone) => {
+                let call = api.clients.disks.get_operation().set_operation(operation);
+                call.set_project(project).set_zone(zone.as_str()).send().await
+            }
+            Place::Region(region) => {
+                let call = api.clients.region_disks.get_operation().set_operation(operation);
+                call.set_project(project).set_region(region.as_str()).send().await
+            }
         };
-        let path = format!("projects/{}/{}/operations/{operation}", self.disk.project, self.disk.place.path());
-        let answer = api.clients.rest.get(Service::Compute, get, &path).await.ok();
-        answer.and_then(|answer| fault::failed(self.method(), &self.disk.path(), &answer)).unwrap_or_else(unknown)
+        let answer = answer.ok();
+        answer.and_then(|answer| fault::operation(self.method(), &self.disk.path(), &answer)).unwrap_or_else(unknown)
     }
 
     /// Why a snapshot under our name is not ours.
     fn foreign(&self, snapshot: &Snapshot, mark: &Mark) -> Option<&'static str> {
-        if snapshot.source_disk_id != self.disk_id.as_str() {
+        if snapshot.source_disk_id.as_deref() != Some(self.disk_id.as_str()) {
             return Some("it is of another disk");
         }
         if snapshot.labels.get("stanch-record").map(String::as_str) != Some(mark.record.as_str()) {
             return Some("it lacks the record's label");
         }
-        let created = snapshot.creation_timestamp.parse::<Timestamp>().ok();
+        let created = snapshot.creation_timestamp.as_deref().and_then(|text| text.parse::<Timestamp>().ok());
         let earliest = mark.opened.checked_sub(SKEW).unwrap_or(Timestamp::MIN);
         if created.is_none_or(|created| created < earliest) {
             return Some("it is older than the record");

@@ -6,15 +6,15 @@
 //! custom metadata".
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::Method;
+use google_cloud_compute_v1::model::{Metadata, metadata::Items};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use stanch_core::{Error, Result};
 
 use crate::{
     api::GceApi,
-    facts::{InstanceRef, Item, Metadata, Shown},
+    facts::{InstanceRef, entry},
     mark::quote,
+    power::{operate, read},
 };
 
 const KEYS: &str = "ssh-keys";
@@ -103,26 +103,26 @@ pub struct SshKeySlot {
 
 impl SshKeySlot {
     pub(crate) async fn look(&self, api: &GceApi) -> Result<(bool, Metadata)> {
-        let shown: Shown = api.read("compute.instances.get", &self.instance.path()).await?;
+        let metadata = read(api, &self.instance).await?.metadata.unwrap_or_default();
         let line = self.key.line();
-        let there = shown.metadata.get(KEYS).is_some_and(|keys| keys.lines().any(|one| one.trim_end() == line));
-        Ok((there, shown.metadata))
+        let there = entry(&metadata, KEYS).is_some_and(|keys| keys.lines().any(|one| one.trim_end() == line));
+        Ok((there, metadata))
     }
 
     pub(crate) async fn write(&self, set: bool, seen: &Metadata, api: &GceApi) -> Result<()> {
         let line = self.key.line();
-        let before = seen.get(KEYS).unwrap_or_default();
+        let before = entry(seen, KEYS).unwrap_or_default();
         let mut lines: Vec<&str> = before.lines().filter(|one| one.trim_end() != line).collect();
         if set {
             lines.push(&line);
         }
-        let mut items: Vec<Item> = seen.items.iter().filter(|item| item.key != KEYS).cloned().collect();
+        let mut items: Vec<Items> =
+            seen.items.iter().filter(|item| item.key.as_deref() != Some(KEYS)).cloned().collect();
         if !lines.is_empty() {
-            items.push(Item { key: KEYS.to_owned(), value: lines.join("\n") });
+            items.push(Items::new().set_key(KEYS).set_value(lines.join("\n")));
         }
-        let path = format!("{}/setMetadata", self.instance.path());
-        let body = json!({"items": items, "fingerprint": seen.fingerprint});
-        api.clients.rest.operate(Method::POST, "compute.instances.setMetadata", &path, Some(&body)).await
+        let body = Metadata::new().set_items(items).set_or_clear_fingerprint(seen.fingerprint.clone());
+        operate!(api, &self.instance, "compute.instances.setMetadata", set_metadata.set_body(body))
     }
 
     pub(crate) fn what(&self, set: bool) -> String {

@@ -4,14 +4,14 @@
 //! is not overwritten; the call fails with 412, and the driver looks again. Tags hold for every interface of the instance
 //! (VPC: "Add network tags"). Source: Compute Engine API reference, `instances.setTags`.
 
-use http::Method;
+use google_cloud_compute_v1::model::Tags;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use stanch_core::{Error, Kind, Result, Seen, Slot, names::GceName};
 
 use crate::{
     api::GceApi,
-    facts::{InstanceRef, Shown, Tags},
+    facts::InstanceRef,
+    power::{operate, read},
 };
 
 /// An instance has at most so many (VPC: "Quotas and limits").
@@ -34,23 +34,21 @@ pub struct TagSlot {
 
 impl TagSlot {
     pub(crate) async fn look(&self, api: &GceApi) -> Result<(bool, Tags)> {
-        let shown: Shown = api.read("compute.instances.get", &self.instance.path()).await?;
-        Ok((shown.tags.items.iter().any(|tag| tag == self.tag.as_str()), shown.tags))
+        let tags = read(api, &self.instance).await?.tags.unwrap_or_default();
+        Ok((tags.items.iter().any(|tag| tag == self.tag.as_str()), tags))
     }
 
     pub(crate) async fn write(&self, set: bool, seen: &Tags, api: &GceApi) -> Result<()> {
-        const SET: &str = "compute.instances.setTags";
-        let mut items: Vec<&str> =
-            seen.items.iter().map(String::as_str).filter(|tag| *tag != self.tag.as_str()).collect();
+        let mut items = seen.items.clone();
+        items.retain(|tag| tag != self.tag.as_str());
         if set {
             if items.len() >= MOST_TAGS {
                 return Err(full(&self.instance));
             }
-            items.push(self.tag.as_str());
+            items.push(self.tag.to_string());
         }
-        let path = format!("{}/setTags", self.instance.path());
-        let body = json!({"items": items, "fingerprint": seen.fingerprint});
-        api.clients.rest.operate(Method::POST, SET, &path, Some(&body)).await
+        let body = Tags::new().set_items(items).set_or_clear_fingerprint(seen.fingerprint.clone());
+        operate!(api, &self.instance, "compute.instances.setTags", set_tags.set_body(body))
     }
 
     pub(crate) fn what(&self, set: bool) -> String {

@@ -14,11 +14,12 @@ use kube::{
     Client, Config,
     config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
+use secrecy::ExposeSecret as _;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use stanch_core::{Error, Kind, Result, target::Cluster};
 use stanch_gke::Gke;
 
-use crate::KubeApi;
+use crate::{KubeApi, own::Own};
 
 /// The retries are the driver's: `kube` would try 15 times, for minutes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ type Slot = tokio::sync::Mutex<Option<Ready>>;
 
 struct Ready {
     client: Client,
+    own: Option<Arc<Own>>,
     expires: Option<Timestamp>,
 }
 
@@ -92,17 +94,17 @@ impl Kube {
         let slot =
             Arc::clone(self.clients.lock().unwrap_or_else(PoisonError::into_inner).entry(cluster.clone()).or_default());
         let mut ready = slot.lock().await;
-        if let Some(Ready { client, expires }) = &*ready
+        if let Some(Ready { client, own, expires }) = &*ready
             && expires.is_none_or(|expires| Timestamp::now() < expires)
         {
-            return Ok(KubeApi::new(client.clone(), cluster.clone()));
+            return Ok(KubeApi::new(client.clone(), cluster.clone(), own.clone()));
         }
         // Boxed: the futures of two SDKs and a kubeconfig's would make those of every caller too deep to lay out.
         let building: BoxFuture<'_, Result<Ready>> = Box::pin(self.build(cluster));
         let built = building.await?;
-        let client = built.client.clone();
+        let api = KubeApi::new(built.client.clone(), cluster.clone(), built.own.clone());
         *ready = Some(built);
-        Ok(KubeApi::new(client, cluster.clone()))
+        Ok(api)
     }
 
     async fn build(&self, cluster: &Cluster) -> Result<Ready> {
@@ -137,8 +139,9 @@ impl Kube {
             }
             Cluster::Current => (inside()?, None),
         };
+        let own = own(&config).map(Arc::new);
         let client = client(config).map_err(|error| error.on(cluster.to_string()))?;
-        Ok(Ready { client, expires })
+        Ok(Ready { client, own, expires })
     }
 
     fn gke(&self) -> Result<&Gke> {
@@ -216,6 +219,16 @@ fn from_cloud(access: Access) -> Result<(Config, Option<Timestamp>)> {
     config.root_cert = (!roots.is_empty()).then_some(roots);
     config.auth_info = AuthInfo { token: Some(access.token.into()), ..AuthInfo::default() };
     Ok((config, Some(access.expires)))
+}
+
+/// Who we are, where our token says so.
+fn own(config: &Config) -> Option<Own> {
+    let AuthInfo { token, token_file, .. } = &config.auth_info;
+    match (token, token_file) {
+        (Some(token), _) => Own::of(token.expose_secret()),
+        (None, Some(file)) => Own::of(&std::fs::read_to_string(file).ok()?),
+        (None, None) => None,
+    }
 }
 
 fn client(mut config: Config) -> Result<Client> {

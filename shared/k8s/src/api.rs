@@ -1,39 +1,51 @@
 //! The look-ups of one cluster. Writes are private to the wing: only a slot makes them.
 
-use std::time::Duration;
-
-use futures::future::BoxFuture;
-use http::{Request, header};
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use kube::{Client, client::Body, core::Status};
-use serde::Deserialize;
-use serde_json::Value;
-use stanch_core::{
-    Error, Kind, Result,
-    names::{KubeName, Namespace},
-    target::Cluster,
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use crate::{error::Call, patch::Patch};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use http::{Request, header};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::Client;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use stanch_core::{Error, Kind, Result, names::KubeName, target::Cluster};
+
+use crate::{
+    ObjectRef, Resource,
+    error::Call,
+    list::List,
+    own::Own,
+    patch::Patch,
+    slot::Propagation,
+    traffic::Traffic,
+    wire::{self, META, get, get_as, parse},
+};
 
 /// Who wrote a field, as `metadata.managedFields` shows it.
 pub const FIELD_MANAGER: &str = "stanch";
 
-/// For one call, all of it: the client's own timeouts are per read and per write.
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// A page of a list.
-const PAGE: u16 = 500;
-
-/// More pods than any node can have (Kubernetes: "Considerations for large clusters": 110; EKS at most 737).
-const MOST_PODS: usize = 5_000;
+/// How long a look waits for others of its stage. A driver begins them all at once, but not in one go.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// The look-ups, bound to one cluster.
 #[derive(Clone)]
 pub struct KubeApi {
     client: Client,
     cluster: Cluster,
+    own: Option<Arc<Own>>,
+    /// Looks that were asked for and not sent yet, by path.
+    waiting: Arc<Mutex<BTreeMap<String, Waiting>>>,
+    traffic: Arc<Traffic>,
 }
+
+type Waiting = Shared<BoxFuture<'static, Result<Arc<Value>, Arc<Error>>>>;
 
 impl std::fmt::Debug for KubeApi {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,8 +65,13 @@ pub struct PodOnNode {
 }
 
 impl KubeApi {
-    pub(crate) const fn new(client: Client, cluster: Cluster) -> Self {
-        Self { client, cluster }
+    pub(crate) fn new(client: Client, cluster: Cluster, own: Option<Arc<Own>>) -> Self {
+        Self { client, cluster, own, waiting: Arc::default(), traffic: Arc::new(Traffic::new()) }
+    }
+
+    /// Ourselves, where we run in this cluster.
+    pub(crate) fn own(&self) -> Option<&Own> {
+        self.own.as_deref()
     }
 
     /// The cluster that it is bound to.
@@ -62,24 +79,76 @@ impl KubeApi {
         &self.cluster
     }
 
-    /// A Node, as the server stores it.
-    pub(crate) async fn node(&self, name: &KubeName) -> Result<Value> {
-        let call = Call { verb: "get", resource: "nodes", object: &format!("node/{name}") };
-        self.json(call, get(&format!("/api/v1/nodes/{name}"))).await
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
-    /// A Pod, as the server stores it.
-    pub(crate) async fn pod(&self, namespace: &Namespace, name: &KubeName) -> Result<Value> {
-        let call = Call { verb: "get", resource: "pods", object: &format!("pod/{namespace}/{name}") };
-        self.json(call, get(&format!("/api/v1/namespaces/{namespace}/pods/{name}"))).await
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
     }
 
-    /// The labels of a namespace.
-    pub(crate) async fn namespace(&self, name: &Namespace) -> Result<Value> {
-        let call = Call { verb: "get", resource: "namespaces", object: &format!("namespace/{name}") };
-        let request = get(&format!("/api/v1/namespaces/{name}"))
-            .header(header::ACCEPT, "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io,application/json");
-        self.json(call, request).await
+    /// A record of one cluster is never looked up in another.
+    pub(crate) fn must_be(&self, cluster: &Cluster) -> Result<()> {
+        if *cluster == self.cluster {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Internal, "look", "the record is about another cluster").on(cluster.to_string()))
+    }
+
+    /// An object, as the server stores it.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is none.
+    pub async fn get(&self, object: &ObjectRef) -> Result<Value> {
+        let (resource, text) = (object.resource.qualified(), object.text());
+        let call = Call { verb: "get", resource: &resource, object: &text };
+        parse(call, &wire::send(&self.client, call, get(&object.path()), Vec::new()).await?)
+    }
+
+    /// The metadata of an object.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is none.
+    pub async fn metadata(&self, object: &ObjectRef) -> Result<Value> {
+        let (resource, text) = (object.resource.qualified(), object.text());
+        let call = Call { verb: "get", resource: &resource, object: &text };
+        let request = get_as(&object.path(), META);
+        parse(call, &wire::send(&self.client, call, request, Vec::new()).await?)
+    }
+
+    /// The same for the changes of a stage, which look at one object at the same moment: they share the call, as long
+    /// as it has not been sent. What is answered is thus never older than the question.
+    pub(crate) async fn shared(&self, object: &ObjectRef) -> Result<Arc<Value>> {
+        let path = object.path();
+        let looking = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting
+                .entry(path.clone())
+                .or_insert_with(|| {
+                    let (api, object) = (self.clone(), object.clone());
+                    let look = async move {
+                        tokio::time::sleep(GATHER).await;
+                        api.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
+                        api.get(&object).await.map(Arc::new).map_err(Arc::new)
+                    };
+                    look.boxed().shared()
+                })
+                .clone()
+        };
+        looking.await.map_err(|error| {
+            Error::new(error.kind(), error.operation(), error.message()).on(error.resource()).retry_after(error.wait())
+        })
+    }
+
+    /// A node.
+    pub(crate) fn node_ref(&self, name: &KubeName) -> ObjectRef {
+        ObjectRef {
+            cluster: self.cluster.clone(),
+            resource: Resource::nodes(),
+            namespace: None,
+            name: name.clone(),
+            uid: None,
+        }
     }
 
     /// The pods on a node that have not ended. Paged, metadata only.
@@ -87,36 +156,18 @@ impl KubeApi {
     /// # Errors
     /// [`Kind::Denied`] without `list pods`.
     pub async fn pods_on(&self, node: &KubeName) -> Result<Vec<PodOnNode>> {
-        let object = format!("pods of node/{node}");
-        let call = Call { verb: "list", resource: "pods", object: &object };
-        let selector = escape(&format!("spec.nodeName={node},status.phase!=Succeeded,status.phase!=Failed"));
-        let (mut pods, mut next) = (Vec::new(), String::new());
-        loop {
-            let page = if next.is_empty() { String::new() } else { format!("&continue={}", escape(&next)) };
-            let request = get(&format!("/api/v1/pods?fieldSelector={selector}&limit={PAGE}{page}")).header(
-                header::ACCEPT,
-                "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json",
-            );
-            let list: PodList = parse(call, &self.send(call, request, Vec::new()).await?)?;
-            pods.extend(list.items.into_iter().map(PodItem::into_pod));
-            next = list.metadata.next.unwrap_or_default();
-            if next.is_empty() {
-                return Ok(pods);
-            }
-            if pods.len() > MOST_PODS {
-                return Err(call.error(Kind::Internal, "the list does not end"));
-            }
-        }
+        let fields = format!("spec.nodeName={node},status.phase!=Succeeded,status.phase!=Failed");
+        self.list(&List { fields, metadata_only: true, ..List::of(Resource::pods()) }, |item: PodItem| {
+            Some(item.into_pod())
+        })
+        .await
     }
 
     /// Whether any namespace has a pod of this name.
     pub(crate) async fn has_pod(&self, name: &KubeName) -> Result<bool> {
-        let object = format!("pods named {name}");
-        let call = Call { verb: "list", resource: "pods", object: &object };
-        let selector = escape(&format!("metadata.name={name}"));
-        let request = get(&format!("/api/v1/pods?fieldSelector={selector}&limit=1"));
-        let list: PodList = parse(call, &self.send(call, request, Vec::new()).await?)?;
-        Ok(!list.items.is_empty())
+        let fields = format!("metadata.name={name}");
+        let list = List { fields, metadata_only: true, ..List::of(Resource::pods()) };
+        Ok(!self.list(&list, |_: Value| Some(())).await?.is_empty())
     }
 
     /// Whether we may use a verb on a resource in all namespaces. Asks, and does not try.
@@ -143,80 +194,61 @@ impl KubeApi {
         let body = serde_json::to_vec(&review).map_err(|_| call.error(Kind::Internal, "the review is no JSON"))?;
         let request = Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
             .header(header::CONTENT_TYPE, "application/json");
-        let answer: Value = parse(call, &self.send(call, request, body).await?)?;
+        let answer: Value = parse(call, &wire::send(&self.client, call, request, body).await?)?;
         Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
     }
 
-    /// Patches a Node. The only write of this wing so far.
-    pub(crate) async fn patch_node(&self, name: &KubeName, patch: &Patch) -> Result<()> {
-        let call = Call { verb: "patch", resource: "nodes", object: &format!("node/{name}") };
-        let request = Request::patch(format!("/api/v1/nodes/{name}?fieldManager={FIELD_MANAGER}"))
+    /// Patches an object.
+    pub(crate) async fn patch(&self, object: &ObjectRef, patch: &Patch) -> Result<()> {
+        let request = Request::patch(format!("{}?fieldManager={FIELD_MANAGER}", object.path()))
             .header(header::CONTENT_TYPE, patch.media_type());
-        self.send(call, request, patch.body()).await.map(drop)
+        self.write("patch", object, request, patch.body()).await
     }
 
-    async fn json(&self, call: Call<'_>, request: http::request::Builder) -> Result<Value> {
-        parse(call, &self.send(call, request, Vec::new()).await?)
+    /// Creates an object. A field that the server does not know is an error.
+    pub(crate) async fn create(&self, object: &ObjectRef, manifest: &Value) -> Result<()> {
+        let path = object.resource.path(object.namespace.as_ref().map(|it| it.as_str()));
+        let request = Request::post(format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict"))
+            .header(header::CONTENT_TYPE, "application/json");
+        self.write("create", object, request, manifest.to_string().into_bytes()).await
     }
 
-    /// One attempt. The answer's status is read here and not by `kube`, whose own reading loses the header
-    /// `Retry-After` and logs bodies that it cannot parse.
-    async fn send(&self, call: Call<'_>, request: http::request::Builder, body: Vec<u8>) -> Result<Vec<u8>> {
+    /// Replaces an object; the manifest names the version that it replaces.
+    pub(crate) async fn replace(&self, object: &ObjectRef, manifest: &Value) -> Result<()> {
         let request =
-            request.body(Body::from(body)).map_err(|_| call.error(Kind::Internal, "the request cannot be built"))?;
-        let exchange: BoxFuture<'_, kube::Result<_>> = Box::pin(async {
-            let (head, body) = self.client.send(request).await?.into_parts();
-            Ok((head, body.collect_bytes().await?))
-        });
-        let (head, body) = tokio::time::timeout(CALL_TIMEOUT, exchange)
-            .await
-            .map_err(|_| call.error(Kind::Unavailable, "no answer from the API server in time"))?
-            .map_err(|error| call.unanswered(&error))?;
-        if head.status.is_success() {
-            return Ok(body.into());
-        }
-        let seconds =
-            head.headers.get(header::RETRY_AFTER).and_then(|it| it.to_str().ok()).and_then(|it| it.parse().ok());
-        let status: Status = serde_json::from_slice(&body).unwrap_or_default();
-        Err(call.answered(head.status.as_u16(), seconds.map(Duration::from_secs), &status))
+            Request::put(format!("{}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict", object.path()))
+                .header(header::CONTENT_TYPE, "application/json");
+        self.write("update", object, request, manifest.to_string().into_bytes()).await
     }
-}
 
-fn get(path: &str) -> http::request::Builder {
-    Request::get(path).header(header::ACCEPT, "application/json")
-}
-
-fn parse<T: for<'de> Deserialize<'de>>(call: Call<'_>, body: &[u8]) -> Result<T, Error> {
-    serde_json::from_slice(body)
-        .map_err(|_| call.error(Kind::Internal, "the answer is not the JSON that is documented"))
-}
-
-/// Percent-encodes everything but RFC 3986's unreserved characters.
-fn escape(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "%{byte:02X}");
+    /// Deletes an object; gone already is as good.
+    pub(crate) async fn delete(
+        &self,
+        object: &ObjectRef,
+        preconditions: &Value,
+        propagation: Propagation,
+    ) -> Result<()> {
+        let options = json!({"apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": preconditions, "propagationPolicy": propagation});
+        let request = Request::delete(object.path()).header(header::CONTENT_TYPE, "application/json");
+        match self.write("delete", object, request, options.to_string().into_bytes()).await {
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            done => done,
         }
-        out
-    })
-}
+    }
 
-#[derive(Deserialize)]
-struct PodList {
-    #[serde(default)]
-    metadata: ListMeta,
-    #[serde(default)]
-    items: Vec<PodItem>,
-}
-
-#[derive(Default, Deserialize)]
-struct ListMeta {
-    #[serde(rename = "continue")]
-    next: Option<String>,
+    /// Any write to an object or a subresource of it.
+    pub(crate) async fn write(
+        &self,
+        verb: &'static str,
+        object: &ObjectRef,
+        request: http::request::Builder,
+        body: Vec<u8>,
+    ) -> Result<()> {
+        let (resource, text) = (object.resource.qualified(), object.text());
+        let call = Call { verb, resource: &resource, object: &text };
+        wire::send(&self.client, call, request, body).await.map(drop)
+    }
 }
 
 #[derive(Deserialize)]
@@ -246,16 +278,5 @@ impl PodItem {
         let PodMeta { name, namespace, owner_references } = self.metadata;
         let owner = owner_references.into_iter().find(|it| it.controller == Some(true)).map(|it| it.kind);
         PodOnNode { namespace, name, owner }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_selector_is_one_query_value() {
-        assert_eq!(escape("spec.nodeName=a,status.phase!=Failed"), "spec.nodeName%3Da%2Cstatus.phase%21%3DFailed");
-        assert_eq!(escape("a&b=c"), "a%26b%3Dc");
     }
 }

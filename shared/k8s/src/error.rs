@@ -11,13 +11,17 @@ use stanch_core::{Error, Kind};
 /// No role of ours can change it.
 pub(crate) const BY_ADMISSION: &str = "an admission webhook or policy of the cluster refuses it";
 
+/// Who changes a role or a binding must hold what it gives (Kubernetes: "Using RBAC Authorization, privilege escalation
+/// prevention").
+pub(crate) const BY_ESCALATION: &str = "it would give rights that we do not hold";
+
 /// A call, as an error names it: `patch nodes on node/web-1`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'a> {
     /// `get`, `list`, `patch`, `create`: the verb that RBAC knows.
     pub(crate) verb: &'static str,
     /// The resource that RBAC knows.
-    pub(crate) resource: &'static str,
+    pub(crate) resource: &'a str,
     /// Which one.
     pub(crate) object: &'a str,
 }
@@ -32,6 +36,9 @@ impl Call<'_> {
         let (kind, message) = match code {
             401 => (Kind::Denied, "the cluster does not accept our credentials".to_owned()),
             403 if by_admission(status) => (Kind::Denied, BY_ADMISSION.to_owned()),
+            403 if status.message.contains("attempting to grant RBAC permissions not currently held") => {
+                (Kind::Denied, BY_ESCALATION.to_owned())
+            }
             403 => (Kind::Denied, format!("missing permission: {} {}", self.verb, self.resource)),
             404 => (Kind::NotFound, "does not exist".to_owned()),
             409 => (Kind::Conflict, "it changed at the same moment".to_owned()),

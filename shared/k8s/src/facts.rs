@@ -6,10 +6,10 @@ use serde_json::Value;
 use stanch_core::{
     Error, Kind, Result,
     names::{KubeName, KubeUid},
-    target::{Cluster, Pod},
+    target::{Cluster, Node, Pod},
 };
 
-use crate::slot::NodeRef;
+use crate::{ObjectRef, Resource};
 
 /// A Node label that its own kubelet cannot set (Kubernetes: "Admission Controllers, `NodeRestriction`").
 pub const EXEMPT_NODE: &str = "stanch.node-restriction.kubernetes.io/exempt";
@@ -83,8 +83,19 @@ impl NodeFacts {
     }
 
     /// The node, as a slot names it.
-    pub fn node_ref(&self) -> NodeRef {
-        NodeRef { cluster: self.cluster.clone(), name: self.name.clone(), uid: self.uid.clone() }
+    pub fn object_ref(&self) -> ObjectRef {
+        ObjectRef {
+            cluster: self.cluster.clone(),
+            resource: Resource::nodes(),
+            namespace: None,
+            name: self.name.clone(),
+            uid: Some(self.uid.clone()),
+        }
+    }
+
+    /// The node, as an order names it.
+    pub fn target(&self) -> Node {
+        Node { cluster: self.cluster.clone(), name: self.name.clone(), uid: Some(self.uid.clone()) }
     }
 
     /// The value of a taint.
@@ -92,12 +103,11 @@ impl NodeFacts {
         self.taints.iter().find(|it| it.key == key && it.effect == effect).map(|it| it.value.as_str())
     }
 
-    /// The node pool, node group or `NodePool` that it belongs to.
-    pub fn pool(&self) -> Option<&str> {
+    /// The label of the node pool, node group or `NodePool` that it belongs to.
+    pub fn pool(&self) -> Option<(&'static str, &str)> {
         ["eks.amazonaws.com/nodegroup", "cloud.google.com/gke-nodepool", "karpenter.sh/nodepool"]
-            .iter()
-            .find_map(|label| self.labels.get(*label))
-            .map(String::as_str)
+            .into_iter()
+            .find_map(|label| Some((label, self.labels.get(label)?.as_str())))
     }
 
     /// What it is, when no machine of its own stands behind it: there the node is one pod, or a whole foreign

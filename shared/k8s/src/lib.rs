@@ -17,17 +17,57 @@
 
 mod access;
 mod api;
-mod cloud;
+mod bindings;
 mod command;
+mod cordon;
+mod discovery;
 mod error;
 mod facts;
+mod gitops;
+mod identify;
+mod image;
+mod list;
+mod lodgers;
+mod makers;
+mod object;
+mod own;
 mod patch;
+mod pods;
+mod removal;
+mod selector;
 mod slot;
+mod target;
 #[cfg(test)]
 mod tests;
+mod traffic;
+mod users;
+mod wire;
+mod workload;
 
 pub use access::Kube;
 pub use api::{FIELD_MANAGER, KubeApi, PodOnNode};
+pub use bindings::{Binding, BindingRef};
 pub use command::{Machine, next_order};
-pub use facts::{EXEMPT_NAMESPACE, EXEMPT_NODE, NodeFacts, Taint};
-pub use slot::{KubeSlot, KubeState, KubeToken, MARKS, NodeRef};
+pub use cordon::{QUARANTINE, cordon};
+pub use facts::{EXEMPT_NAMESPACE, EXEMPT_NODE, NodeFacts, Taint as NodeTaint};
+pub use gitops::managed_by;
+pub use identify::{
+    AccountFacts, AccountNamed, GranteeFacts, KubeTarget, NamespaceFacts, PodFound, PodsFacts, Spared, WorkloadNamed,
+};
+pub use image::ImageName;
+pub use list::List;
+pub use lodgers::{Budget, Lodger};
+pub use makers::Maker;
+pub use object::{ObjectRef, Resource};
+pub use pods::{Container, Owner, PodFacts, Role, owner_of};
+pub use removal::How;
+pub use selector::Selector;
+pub use slot::{
+    Annotation, Compare, Fields, KubeSlot, KubeState, KubeToken, Label, MARKS, Marks, Object, Propagation,
+    Removal, Renewal, Restart, Retain, Subjects, Taint, Unschedulable, Who, manifest_of, marks,
+};
+pub use target::{
+    AccountByName, AccountOf, Grantee, Locate, NamespaceOf, PodOrGone, PodsOf, WorkloadByName, WorkloadOf,
+};
+pub use users::RunsAs;
+pub use workload::{WorkloadFacts, selector_of};

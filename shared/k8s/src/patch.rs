@@ -112,11 +112,11 @@ pub(crate) fn entries(
     Patch::Json(operations)
 }
 
-fn same(uid: &str) -> Value {
+pub(crate) fn same(uid: &str) -> Value {
     test("/metadata/uid", Some(&uid.into()))
 }
 
-fn test(path: &str, value: Option<&Value>) -> Value {
+pub(crate) fn test(path: &str, value: Option<&Value>) -> Value {
     json!({"op": "test", "path": path, "value": value})
 }
 

@@ -64,7 +64,7 @@ impl<R: Responder> Engine<R> {
     /// # Errors
     /// [`Kind::Invalid`], naming the field.
     pub(crate) fn alerts(&self, body: &[u8]) -> Result<Vec<Alert>> {
-        let context = Context { cluster: self.cluster.clone(), now: self.now() };
+        let context = Context::new(self.cluster.clone(), self.now());
         // The decoder is pure and total; should it panic all the same, one body must not take the others with it.
         std::panic::catch_unwind(AssertUnwindSafe(|| stanch_signals::decode(body, &context)))
             .unwrap_or_else(|_| Err(panicked("decode")))

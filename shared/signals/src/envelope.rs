@@ -2,10 +2,9 @@
 //! attributes in HTTP headers and is the host's matter.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde_json::Value;
-use stanch_core::{Error, Kind, Result};
+use stanch_core::Result;
 
-use crate::{at::At, json};
+use crate::{Limits, at::At, document::Document};
 
 /// What an envelope holds.
 pub(crate) enum Inner<'a> {
@@ -20,21 +19,20 @@ pub(crate) enum Inner<'a> {
 /// # Errors
 /// [`stanch_core::Kind::Invalid`] when it is no JSON document, or is a CloudEvent and malformed.
 pub fn unwrap_cloudevent(bytes: &[u8]) -> Result<Option<Vec<u8>>> {
-    let document = json::read(bytes)?;
-    if !is_cloudevent(&document) {
+    let document = Document::read(bytes, &Limits::default())?;
+    let event = document.top();
+    if !is_cloudevent(&event) {
         return Ok(None);
     }
-    match unwrap(&At::new(&document, ""))? {
-        Inner::Bytes(bytes, _) => Ok(Some(bytes)),
-        Inner::Part(part) => serde_json::to_vec(&part.value())
-            .map(Some)
-            .map_err(|error| Error::new(Kind::Internal, "write", "the data cannot be written again").because(error)),
-    }
+    Ok(Some(match unwrap(&event)? {
+        Inner::Bytes(bytes, _) => bytes,
+        Inner::Part(part) => part.raw().unwrap_or_default().as_bytes().to_vec(),
+    }))
 }
 
 /// Does the document say that it is a CloudEvent?
-pub(crate) fn is_cloudevent(document: &Value) -> bool {
-    document.get("specversion").is_some()
+pub(crate) fn is_cloudevent(document: &At<'_>) -> bool {
+    document.marks(&["specversion"]) != 0
 }
 
 /// The data: a JSON value as `data`, or bytes as `data_base64`, never both. `data` as text is refused: for a JSON
@@ -71,7 +69,7 @@ pub(crate) fn decode_base64<'a>(at: &At<'_>) -> Result<Inner<'a>> {
     if bytes.is_empty() {
         return Err(at.wrong("must not be empty"));
     }
-    Ok(Inner::Bytes(bytes, at.path().to_owned()))
+    Ok(Inner::Bytes(bytes, at.path()))
 }
 
 fn is_json(content: &str) -> bool {
@@ -81,7 +79,7 @@ fn is_json(content: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -29,12 +29,23 @@ use crate::{
 /// Alerts of one container within this many seconds are one incident.
 const WINDOW: i64 = 3600;
 
+/// Does it look like an alert?
+pub(crate) fn is_alert(at: &At<'_>) -> bool {
+    let has = |key: &'static str| at.get(key).is_ok_and(|at| at.is_present());
+    has("output_fields") || has("priority") && (has("rule") || has("Rule"))
+}
+
 /// One alert.
-pub(crate) fn alert(alert: &At<'_>, context: &Context) -> Result<Alert> {
+pub(crate) fn alert(at: &At<'_>, context: &Context) -> Result<Alert> {
     let cluster = context
         .cluster
         .as_ref()
         .ok_or_else(|| Error::invalid("", "Falco does not name its cluster: STANCH_CLUSTER must name the cluster"))?;
+    alert_in(at, cluster)
+}
+
+/// One alert of a cluster.
+pub(crate) fn alert_in(alert: &At<'_>, cluster: &Cluster) -> Result<Alert> {
     let mut notes = Notes::default();
     // Falco Talon's own examples spell it with a capital letter.
     let rule = alert.get_one_of(["rule", "Rule"])?.required_text()?;
@@ -52,7 +63,7 @@ pub(crate) fn alert(alert: &At<'_>, context: &Context) -> Result<Alert> {
     let subjects = subjects(&fields, source, rule, &hostname, cluster, &mut notes)?;
     let acted_as = fields.get("ka.impuser.name")?.text()?.map(plain);
 
-    let text = |key: &str| -> Result<&str> { Ok(fields.get(key)?.text()?.unwrap_or_default()) };
+    let text = |key: &'static str| -> Result<&str> { Ok(fields.get(key)?.text()?.unwrap_or_default()) };
     let (pod, uid) = (text("k8s.pod.name")?, text("k8s.pod.uid")?);
     // Two replicas of Falco can report the same call to the Kubernetes API.
     let host = if pod.is_empty() && source != Some("k8s_audit") { hostname.text()?.unwrap_or_default() } else { "" };
@@ -71,16 +82,13 @@ pub(crate) fn alert(alert: &At<'_>, context: &Context) -> Result<Alert> {
         &time.as_second().div_euclid(WINDOW).to_string(),
     ];
     Ok(Alert {
-        incident: incident("falco", &parts)?,
-        source: Source::Falco,
-        rule: plain(rule),
         severity: Some(severity),
         first_seen: Some(time),
         last_seen: Some(time),
         subjects,
-        inactive: None,
         acted_as,
         note: notes.finish(),
+        ..Alert::new(incident("falco", &parts)?, Source::Falco, plain(rule))
     })
 }
 
@@ -88,7 +96,7 @@ pub(crate) fn alert(alert: &At<'_>, context: &Context) -> Result<Alert> {
 struct Fields<'a>(At<'a>);
 
 impl<'a> Fields<'a> {
-    fn get(&self, key: &str) -> Result<At<'a>> {
+    fn get(&self, key: &'static str) -> Result<At<'a>> {
         let at = self.0.get(key)?;
         Ok(match at.text() {
             Ok(Some("" | "<NA>")) => at.absent(),

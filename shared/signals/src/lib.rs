@@ -7,8 +7,12 @@
 //! | detector | wiring | module |
 //! |---|---|---|
 //! | Amazon GuardDuty | EventBridge, or findings as `GetFindings` answers them | `guardduty` |
+//! | Google Security Command Center | a continuous export to Pub/Sub, findings of the API | `scc` |
 //! | Google Cloud Logging | a sink to Pub/Sub: push, pull, or Eventarc | `logentry` |
-//! | Falco | its HTTP output, falcosidekick (JSON, CloudEvents, Pub/Sub) | `falco` |
+//! | Google Cloud Monitoring | a notification channel: Pub/Sub or webhook | `monitoring` |
+//! | Falco | its HTTP output, falcosidekick (JSON, CloudEvents, Pub/Sub), fluent-bit to Cloud Logging | `falco` |
+//! | Tracee | its JSON output or webhook | `tracee` |
+//! | Policy reports, Trivy | the objects themselves, from a webhook or a controller | `policy_report`, `trivy` |
 //!
 //! An alert whose subject cannot be told decodes without one and says why in its note. A name that is no name, or
 //! one that two places spell differently, is an error: someone made it up.
@@ -17,72 +21,138 @@
 
 mod at;
 mod context;
+mod document;
 pub mod envelope;
 mod falco;
+mod gcp;
 mod guardduty;
 mod json;
 mod kube;
+mod kube_call;
 mod logentry;
+mod monitoring;
+mod objects;
+mod policy_report;
 pub mod pubsub;
+mod scc;
 mod text;
+mod tracee;
+mod trivy;
 
-pub use context::Context;
-use serde_json::Value;
-use stanch_core::{Alert, Result};
+pub use context::{Context, Limits, MAX_BYTES};
+use stanch_core::{Alert, Error, Result};
 
-use crate::{at::At, envelope::Inner};
-
-/// The largest body that is read. EventBridge stops at 256 KiB and a log entry at 256 KB ("Amazon EventBridge
-/// quotas", "Cloud Logging quotas and limits"), so this leaves room for base64 and an envelope.
-pub const MAX_BYTES: usize = 1024 * 1024;
-
-/// Wrappings that are taken off: a Pub/Sub message inside a CloudEvent (Eventarc) is two.
-const MAX_WRAPPINGS: u8 = 2;
+use crate::{at::At, document::Document, envelope::Inner};
 
 /// Why an alert from the future is inactive.
 const FUTURE: &str = "its time lies in the future";
 
-/// The alerts that a body holds. None is a valid answer: a list of no findings.
+/// The alerts that a body holds. None is a valid answer: a list of no findings. Of a batch in which some items cannot
+/// be read, these are the alerts of the others; [`decode_each`] tells of all.
 ///
 /// # Errors
 /// [`stanch_core::Kind::Invalid`], naming the field, when the body is not exactly one JSON document, has no format
-/// that Stanch knows, has two at once, or is not what its format says.
+/// that Stanch knows, has two at once, or is not what its format says; of a batch, when no item can be read.
 pub fn decode(bytes: &[u8], context: &Context) -> Result<Vec<Alert>> {
-    let mut alerts = decode_bytes(bytes, context, MAX_WRAPPINGS)?;
-    for alert in &mut alerts {
+    let (mut alerts, mut first) = (Vec::new(), None);
+    for item in decode_each(bytes, context)? {
+        match item {
+            Ok(alert) => alerts.push(alert),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    match first {
+        Some(error) if alerts.is_empty() => Err(error),
+        _ => Ok(alerts),
+    }
+}
+
+/// The alerts that a body holds, and the errors of those items of a batch that cannot be read.
+///
+/// # Errors
+/// As for [`decode`], when the body as a whole cannot be read.
+pub fn decode_each(bytes: &[u8], context: &Context) -> Result<Vec<Result<Alert>>> {
+    if bytes.len() > context.limits.body {
+        return Err(Limits::exceeded("", "body", context.limits.body));
+    }
+    let mut decoder = Decoder { context, items: Vec::new() };
+    decoder.bytes(bytes, Wrapped::default())?;
+    for alert in decoder.items.iter_mut().flatten() {
         let times = [alert.first_seen, alert.last_seen];
         if alert.inactive.is_none() && times.into_iter().flatten().any(|it| guardduty::is_future(it, context.now)) {
             alert.inactive = Some(FUTURE.to_owned());
         }
     }
-    Ok(alerts)
+    Ok(decoder.items)
 }
 
-fn decode_bytes(bytes: &[u8], context: &Context, wrappings: u8) -> Result<Vec<Alert>> {
-    let document = json::read(bytes)?;
-    decode_part(&At::new(&document, ""), context, wrappings)
+/// One body on its way to alerts.
+struct Decoder<'c> {
+    context: &'c Context,
+    items: Vec<Result<Alert>>,
 }
 
-fn decode_part(at: &At<'_>, context: &Context, wrappings: u8) -> Result<Vec<Alert>> {
-    match Format::of(at)? {
-        Format::CloudEvent => decode_inner(at, envelope::unwrap(at)?, context, wrappings),
-        Format::PubSub => {
-            let (push, path) = pubsub::read(at)?;
-            decode_inner(at, Inner::Bytes(push.data, path), context, wrappings)
+impl Decoder<'_> {
+    /// A whole document, and what it was wrapped in.
+    fn bytes(&mut self, bytes: &[u8], wrapped: Wrapped) -> Result<()> {
+        let document = Document::read(bytes, &self.context.limits)?;
+        self.part(&document.top(), wrapped)
+    }
+
+    fn part(&mut self, at: &At<'_>, wrapped: Wrapped) -> Result<()> {
+        let context = self.context;
+        let format = Format::of(at)?;
+        match format {
+            Format::CloudEvent => self.inner(envelope::unwrap(at)?, wrapped.within(format, at)?),
+            Format::PubSub => {
+                let (push, path) = pubsub::read(at)?;
+                if push.data.len() > context.limits.pubsub {
+                    return Err(Limits::exceeded(&path, "pubsub", context.limits.pubsub));
+                }
+                self.inner(Inner::Bytes(push.data, path), wrapped.within(format, at)?)
+            }
+            Format::EventBridge => self.one(guardduty::event(at, context)?),
+            Format::Findings => guardduty::list(at)?.into_iter().try_for_each(|alert| self.one(alert)),
+            Format::Finding => self.one(guardduty::bare(at)?),
+            Format::LogEntry => self.one(logentry::entry(at, context)?),
+            Format::Falco => self.one(falco::alert(at, context)?),
+            Format::Scc => scc::findings(at, context)?.into_iter().try_for_each(|item| self.item(item)),
+            Format::Monitoring => self.one(monitoring::incident(at)?),
+            Format::Tracee => self.one(tracee::event(at, context)?),
+            Format::Object => objects::alerts(at, context)?.into_iter().try_for_each(|item| self.item(item)),
         }
-        Format::EventBridge => Ok(vec![guardduty::event(at, context)?]),
-        Format::Findings => guardduty::list(at),
-        Format::Finding => Ok(vec![guardduty::bare(at)?]),
-        Format::LogEntry => Ok(vec![logentry::entry(at, context)?]),
-        Format::Falco => Ok(vec![falco::alert(at, context)?]),
+    }
+
+    fn inner(&mut self, inner: Inner<'_>, wrapped: Wrapped) -> Result<()> {
+        match inner {
+            Inner::Part(part) => self.part(&part, wrapped),
+            Inner::Bytes(bytes, path) => self.bytes(&bytes, wrapped).map_err(|error| error.within(&path)),
+        }
+    }
+
+    fn one(&mut self, alert: Alert) -> Result<()> {
+        self.item(Ok(alert))
+    }
+
+    /// An item of a batch: one that cannot be read does not keep the others from being heard.
+    fn item(&mut self, item: Result<Alert, Error>) -> Result<()> {
+        if self.items.len() >= self.context.limits.findings {
+            return Err(Limits::exceeded("", "findings", self.context.limits.findings));
+        }
+        self.items.push(item);
+        Ok(())
     }
 }
 
-fn decode_inner(at: &At<'_>, inner: Inner<'_>, context: &Context, wrappings: u8) -> Result<Vec<Alert>> {
-    let left = wrappings.checked_sub(1).ok_or_else(|| at.wrong("is wrapped too often"))?;
-    match inner {
-        Inner::Part(part) => decode_part(&part, context, left),
-        Inner::Bytes(bytes, path) => decode_bytes(&bytes, context, left).map_err(|error| error.within(&path)),
+/// The wrappings that were taken off. Each can be there once: a queue of topics of queues is nobody's wiring, and it
+/// is how a small body would keep a decoder busy.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wrapped(u32);
+
+impl Wrapped {
+    fn within(self, wrapping: Format, at: &At<'_>) -> Result<Self> {
+        let bit = 1 << wrapping as u32;
+        if self.0 & bit == 0 { Ok(Self(self.0 | bit)) } else { Err(at.wrong("is wrapped twice in the same way")) }
     }
 }
 
@@ -96,21 +166,30 @@ enum Format {
     Finding,
     LogEntry,
     Falco,
+    Scc,
+    Monitoring,
+    Tracee,
+    Object,
 }
 
 impl Format {
     /// The format of a document. One that looks like two is refused: two readers could take it for two things.
     fn of(at: &At<'_>) -> Result<Self> {
-        let Some(document @ Value::Object(_)) = at.value() else { return Err(at.wrong("must be a JSON object")) };
-        let has = |key: &str| document.get(key).is_some();
+        if !at.is_object() {
+            return Err(at.wrong("must be a JSON object"));
+        }
+        let marks = at.marks(&MARKS);
+        let has = |key: &str| MARKS.iter().position(|mark| *mark == key).is_some_and(|index| marks & 1 << index != 0);
         let has_any = |keys: &[&str]| keys.iter().any(|key| has(key));
-        let is_cloudevent = envelope::is_cloudevent(document);
-        let is_event = has("detail-type") || has("detail");
+        let is_cloudevent = has("specversion");
+        let is_scc = has_any(&["notificationConfigName", "finding", "listFindingsResults"])
+            || has("category") && scc::is_finding(at)
+            || has("findings") && at.get("findings").is_ok_and(|it| it.is_object());
         let looks = [
             (Self::CloudEvent, is_cloudevent),
-            (Self::PubSub, pubsub::is_push(document)),
-            (Self::EventBridge, is_event),
-            (Self::Findings, has_any(&["Findings", "findings"])),
+            (Self::PubSub, pubsub::is_push(at)),
+            (Self::EventBridge, has_any(&["detail-type", "detail"])),
+            (Self::Findings, has_any(&["Findings", "findings"]) && !is_scc),
             (
                 Self::Finding,
                 has_any(&["schemaVersion", "SchemaVersion"]) && has_any(&["resource", "Resource", "type", "Type"])
@@ -119,6 +198,13 @@ impl Format {
             (Self::LogEntry, has_any(&["protoPayload", "jsonPayload", "textPayload", "logName"])),
             // falcosidekick's CloudEvents carry priority and rule as attributes of the envelope.
             (Self::Falco, !is_cloudevent && (has("output_fields") || has("priority") && has_any(&["rule", "Rule"]))),
+            (Self::Scc, is_scc),
+            (Self::Monitoring, has("incident")),
+            (Self::Tracee, has_any(&["eventName", "SigMetadata", "workload"]) && tracee::is_event(at)),
+            (
+                Self::Object,
+                has("operatorObject") || has("kind") && has("apiVersion") && objects::is_report(at),
+            ),
         ];
         let mut formats = looks.into_iter().filter_map(|(format, looks_so)| looks_so.then_some(format));
         match (formats.next(), formats.next()) {
@@ -128,3 +214,41 @@ impl Format {
         }
     }
 }
+
+/// The keys at the top that tell one format from another.
+const MARKS: [&str; 34] = [
+    "specversion",
+    "detail-type",
+    "detail",
+    "Findings",
+    "findings",
+    "schemaVersion",
+    "SchemaVersion",
+    "resource",
+    "Resource",
+    "type",
+    "Type",
+    "service",
+    "Service",
+    "protoPayload",
+    "jsonPayload",
+    "textPayload",
+    "logName",
+    "output_fields",
+    "priority",
+    "rule",
+    "Rule",
+    "subscription",
+    "message",
+    "notificationConfigName",
+    "finding",
+    "listFindingsResults",
+    "category",
+    "incident",
+    "eventName",
+    "SigMetadata",
+    "workload",
+    "operatorObject",
+    "kind",
+    "apiVersion",
+];

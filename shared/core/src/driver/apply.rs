@@ -68,18 +68,23 @@ impl<R: Responder> Driver<R> {
         book.within(self.guard.limits_of(R::NAME), self.clock.now())?;
         let mark = self.new_mark(found, book, generation)?;
         let planned = self.clock.now();
-        let plan = self.plan(found, &mark, true).await?;
+        let plan = self.plan(found, book, &mark, true, None).await?;
         if plan.is_idle() {
             report.status = Status::Already;
-            report.reason = Some("the target is contained, and not by us".to_owned());
+            report.reason = Some(match plan.found.is_empty() {
+                true => "the target is contained, and not by us".to_owned(),
+                false => "there is nothing to change".to_owned(),
+            });
             report.remaining = plan.remaining;
+            report.found = plan.found;
             return Ok(Claim::Settled);
         }
         if self.too_late(found.request.deadline) {
             return Err(out_of_time());
         }
         let counting = self.count(found, book, &plan, &mark).await?;
-        let record = Record::new(mark, found.identity.target.clone(), generation, plan);
+        let mut record = Record::new(mark, found.identity.target.clone(), generation, plan);
+        record.bind(0, self.clock.now());
         match book.claim_new(record, &found.request.id, counting).await? {
             Saved::Moved => Ok(Claim::Lost),
             Saved::Done => self.go(found, book, 0, Since::Planned(planned), report).await,
@@ -114,7 +119,7 @@ impl<R: Responder> Driver<R> {
     ) -> Result<Claim> {
         let Some(mark) = book.record.as_ref().map(|record| record.mark.clone()) else { return Ok(Claim::Lost) };
         let planned = self.clock.now();
-        let plan = self.plan(found, &mark, false).await?;
+        let plan = self.plan(found, book, &mark, false, book.record.as_ref()).await?;
         let joined = self.join(found, book);
         if plan.is_idle() {
             if joined && book.save_holders().await? == Saved::Moved {
@@ -132,7 +137,12 @@ impl<R: Responder> Driver<R> {
         }
         tracing::warn!(record = %mark.record, target = %found.identity.target, "containment was lost; bringing it back");
         let counting = self.count(found, book, &plan, &mark).await?;
-        let first = book.record.as_mut().map_or(0, |record| record.extend(plan));
+        let now = self.clock.now();
+        let first = book.record.as_mut().map_or(0, |record| {
+            let first = record.extend(plan);
+            record.bind(first, now);
+            first
+        });
         match book.claim(&found.request.id, counting).await? {
             Saved::Moved => Ok(Claim::Lost),
             Saved::Done => self.go(found, book, first, Since::Planned(planned), report).await,
@@ -185,6 +195,7 @@ impl<R: Responder> Driver<R> {
                 }
                 if let Some(record) = &mut book.record {
                     record.begin(stage);
+                    record.bind(stage, self.clock.now());
                 }
                 book.begin(owner).await?;
             }
@@ -229,7 +240,8 @@ impl<R: Responder> Driver<R> {
             Some(record) => self.new_mark(found, book, record.generation + 1)?,
             None => self.new_mark(found, book, 1)?,
         };
-        let plan = self.plan(found, &mark, false).await?;
+        let known = book.record.as_ref().filter(|record| record.phase == Phase::Applied);
+        let plan = self.plan(found, book, &mark, false, known).await?;
         let refused = within(&plan, self.guard.limits_of(R::NAME)).err();
         show::plan(report, plan, &mark);
         if let Some(refused) = refused {

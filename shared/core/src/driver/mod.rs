@@ -27,12 +27,12 @@ use crate::{
     ledger::{
         Store,
         book::{Book, back_off},
-        record::record_id,
+        record::{Record, record_id},
     },
     order::{Mode, Request},
     permission::Check,
     report::{Report, Status, Undo},
-    responder::{Api, Cloud, Facts, Identity, Responder, Scene},
+    responder::{Api, Cloud, Facts, Identity, Known, Responder, Scene},
     slot::{Mark, Slot},
     target::{Scope, Target},
 };
@@ -67,6 +67,7 @@ struct Found<'a, R: Responder> {
 impl<R: Responder> Driver<R> {
     /// A driver that enforces.
     pub fn new(cloud: R::Cloud, store: Arc<dyn Store>, guard: Guard, clock: Arc<dyn Clock>) -> Self {
+        let cloud = cloud.needing(R::NAME, R::NEEDS);
         Self { cloud, store, guard, clock, observe: false, call: CALL }
     }
 
@@ -104,6 +105,7 @@ impl<R: Responder> Driver<R> {
             changes: Vec::new(),
             undo: Undo::None("nothing was changed".to_owned()),
             remaining: Vec::new(),
+            found: Vec::new(),
             started,
             finished: started,
             record: None,
@@ -197,9 +199,18 @@ impl<R: Responder> Driver<R> {
         Ok(Mark { record, incident, opened: self.clock.now(), by: found.request.caller.id.clone() })
     }
 
-    async fn plan(&self, found: &Found<'_, R>, mark: &Mark, fresh: bool) -> Result<crate::Plan<R::Slot>> {
+    async fn plan(
+        &self,
+        found: &Found<'_, R>,
+        book: &Book<R::Slot>,
+        mark: &Mark,
+        fresh: bool,
+        record: Option<&Record<R::Slot>>,
+    ) -> Result<crate::Plan<R::Slot>> {
         let scene = Scene { target: &found.target, options: &found.options, facts: &found.identity.facts, mark, fresh };
-        self.patient(found.request, || R::plan(&found.api, &scene)).await
+        let recorded = record.map(Record::changes).unwrap_or_default();
+        let known = Known { recorded, siblings: book.siblings(R::SIBLINGS).await? };
+        self.patient(found.request, || R::plan_knowing(&found.api, &scene, &known)).await
     }
 
     /// Why nothing may be written now, if so.

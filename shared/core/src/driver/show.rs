@@ -28,6 +28,7 @@ pub(super) fn plan<S: Slot>(report: &mut Report, plan: Plan<S>, mark: &Mark) {
     });
     report.changes = lines.collect();
     report.remaining = plan.remaining;
+    report.found = plan.found;
 }
 
 /// Shows what a revert would do.

@@ -27,6 +27,10 @@ const TRIES: u32 = 8;
 const FRESH: Duration = Duration::from_secs(5);
 /// How often it is looked at whether an accepted write shows.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How often an effect is looked for that takes its time ([`Slot::patience`]).
+const WATCH: Duration = Duration::from_millis(100);
+/// The longest wait before a write is tried again that is held back.
+const HELD_MOST: u32 = 5;
 
 /// What this run knows of a change from before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,9 +223,11 @@ impl<R: Responder> Driver<R> {
     async fn bring(&self, api: &Api<R>, task: &Task<R::Slot>, leased: &Leased, deadline: Timestamp) -> Outcome {
         let Task { slot, from, to, mark, .. } = task;
         let lag = slot.lag();
+        let patient_until = clock::after(self.clock.now(), slot.patience());
+        let mut held = 0;
         // Until when absence proves nothing.
         let resumed = task.since == Since::Resumed;
-        let mut hidden_until = resumed.then(|| clock::after(self.clock.now(), lag));
+        let mut hidden_until = (resumed && !slot.repeatable()).then(|| clock::after(self.clock.now(), lag));
         let mut ours = resumed;
         let mut unseen = task.unseen(self.clock.now());
         let mut accepted = false;
@@ -249,7 +255,8 @@ impl<R: Responder> Driver<R> {
                 let progress = if ours { task.done } else { Progress::Found };
                 return task.outcome(progress, Some(seen), None);
             }
-            if let Some(from) = from.as_ref().filter(|from| seen.state != **from) {
+            let moved = |from: &&<R::Slot as Slot>::State| seen.state != **from && !slot.halfway(&seen.state);
+            if let Some(from) = from.as_ref().filter(moved) {
                 let error = difference::<R::Slot>(from, &seen.state);
                 let progress = if task.done == Progress::Reverted { Progress::Left } else { Progress::Failed };
                 return task.outcome(progress, None, Some(error));
@@ -260,6 +267,18 @@ impl<R: Responder> Driver<R> {
                 }
                 self.clock.pause(LOOK_AGAIN.min(clock::until(self.clock.now(), until))).await;
                 continue;
+            }
+            if accepted && self.clock.now() < patient_until {
+                if self.too_late(deadline) {
+                    let error = not_yet(&seen, "the deadline came first; call again");
+                    return task.outcome(Progress::Failed, Some(seen), Some(error));
+                }
+                self.clock.pause(WATCH).await;
+                continue;
+            }
+            if accepted && slot.patience() > Duration::ZERO {
+                let error = not_yet(&seen, "it took longer than was allowed");
+                return task.outcome(Progress::Failed, Some(seen), Some(error));
             }
             if accepted {
                 let error = Error::new(Kind::Conflict, "verify", "the write was accepted and does not show");
@@ -277,10 +296,21 @@ impl<R: Responder> Driver<R> {
                     (ours, accepted) = (true, true);
                     hidden_until = Some(clock::after(self.clock.now(), lag));
                 }
+                Err(error) if error.kind() == Kind::Throttled && self.clock.now() < patient_until => {
+                    held = HELD_MOST.min(held + 1);
+                    let wait = error.wait().unwrap_or(Duration::from_secs(held.into()))
+                        + Duration::from_millis(self.clock.chance() % 100);
+                    if self.too_late(clock::before(deadline, wait)) {
+                        return task.outcome(Progress::Failed, None, Some(error));
+                    }
+                    self.clock.pause(wait).await;
+                }
                 Err(error) => {
                     if error.kind() == Kind::Unavailable {
                         ours = true;
-                        hidden_until = Some(clock::after(self.clock.now(), lag));
+                        if !slot.repeatable() {
+                            hidden_until = Some(clock::after(self.clock.now(), lag));
+                        }
                     }
                     if let Err(error) = self.again(&mut attempt, error, deadline).await {
                         return task.outcome(Progress::Failed, None, Some(error));
@@ -302,6 +332,12 @@ impl<R: Responder> Driver<R> {
         self.clock.pause(wait).await;
         Ok(())
     }
+}
+
+/// A write that was accepted and whose effect is still to come.
+fn not_yet<S: Slot>(seen: &Seen<S>, why: &str) -> Error {
+    let what = seen.settling.as_deref().unwrap_or("what was asked for is not there yet");
+    Error::new(Kind::Unavailable, "wait", format!("{what}; {why}"))
 }
 
 fn hand_over() -> Error {

@@ -12,7 +12,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    parts,
     record::{Lease, Record},
+    sibling::Sibling,
     store::{Item, Key, Saved, Store, Write},
 };
 use crate::{
@@ -90,6 +92,8 @@ pub(crate) struct Book<S: Slot> {
     scope: Scope,
     uid: String,
     version: Option<u64>,
+    /// The versions of the record's further items, whether they are in use or not.
+    parts: Vec<Option<u64>>,
     brake_version: Option<u64>,
     limits_version: Option<u64>,
     touched: Touched,
@@ -119,6 +123,14 @@ impl<S: Slot> Book<S> {
         let mut items = items.into_iter();
         let mut next = || items.next().flatten();
         let (record, brake, limits, turn) = (next(), next(), next(), next());
+        let Some((body, parts)) = read_record(&**store, &**clock, &key, record.as_ref()).await? else {
+            return Err(Error::new(
+                Kind::Unavailable,
+                "ledger:load",
+                "the record changes while it is read; call again",
+            )
+            .on(key.as_str()));
+        };
         let turn = match turn_key {
             Some(key) => Some(Turn {
                 key,
@@ -136,13 +148,26 @@ impl<S: Slot> Book<S> {
             uid: uid.to_owned(),
             turn,
             version: record.as_ref().map(|item| item.version),
+            parts,
             brake_version: brake.as_ref().map(|item| item.version),
             limits_version: limits.as_ref().map(|item| item.version),
             touched: read(limits.as_ref())?.unwrap_or_default(),
             leased: Leased::default(),
             brake: read(brake.as_ref())?.filter(|brake: &Brake| brake.on),
-            record: record.map(|item| Record::read(&item.body)).transpose()?,
+            record: body.map(|body| Record::read(&body)).transpose()?,
         })
+    }
+
+    /// What other responders' records of the same target say.
+    pub(crate) async fn siblings(&self, responders: &[&'static str]) -> Result<Vec<Sibling>> {
+        if responders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let key = |name: &&str| Key(format!("record {name} {} {}", self.scope, self.uid));
+        let keys: Vec<_> = responders.iter().map(key).collect();
+        let items = patient(&*self.clock, || self.store.load(&keys)).await?;
+        let found = responders.iter().zip(&items).map(|(name, item)| Sibling::read(name, item.as_ref()));
+        found.filter_map(Result::transpose).collect()
     }
 
     /// Our lease, to be asked before each write.
@@ -199,11 +224,11 @@ impl<S: Slot> Book<S> {
         self.may_take_turn()?;
         let now = self.clock.now();
         if let (Some(old), Some(_)) = (&self.record, self.version) {
-            writes.push(Write {
-                key: Key(format!("{} @{}", self.key.as_str(), old.generation)),
-                expected: None,
-                body: Some(old.write()?),
-            });
+            let key = Key(format!("{} @{}", self.key.as_str(), old.generation));
+            for (part, body) in parts::split(old.write()?, 1)?.into_iter().enumerate() {
+                let key = if part == 0 { key.clone() } else { parts::key(&key, part) };
+                writes.push(Write { key, expected: None, body: Some(body) });
+            }
         }
         let since = clock::before(now, DAY);
         let mut touched =
@@ -280,12 +305,28 @@ impl<S: Slot> Book<S> {
         }
     }
 
+    /// Finds out the versions of items that a smaller record did not need and an earlier one may have left.
+    async fn find_parts(&mut self, needed: usize) -> Result<()> {
+        let keys: Vec<_> = (self.parts.len()..needed).map(|part| parts::key(&self.key, part + 1)).collect();
+        if !keys.is_empty() {
+            let items = patient(&*self.clock, || self.store.load(&keys)).await?;
+            self.parts.extend(items.iter().map(|item| item.as_ref().map(|item| item.version)));
+        }
+        Ok(())
+    }
+
     /// Saves the record and whatever goes with it. A save without an answer is looked up before it is tried again.
     async fn save(&mut self, mut writes: Vec<Write>, brake_unchanged: bool) -> Result<Saved> {
+        let version = self.version.map_or(1, |version| version + 1);
         let body = self.record.as_ref().map(Record::write).transpose()?;
-        let write = Write { key: self.key.clone(), expected: self.version, body };
-        let version = write.version();
-        writes.insert(0, write);
+        let bodies = body.map(|body| parts::split(body, version)).transpose()?.unwrap_or_default();
+        let mut bodies = bodies.into_iter();
+        writes.insert(0, Write { key: self.key.clone(), expected: self.version, body: bodies.next() });
+        let in_parts = bodies.len();
+        self.find_parts(in_parts).await?;
+        for ((part, body), expected) in bodies.enumerate().zip(&self.parts) {
+            writes.push(Write { key: parts::key(&self.key, part + 1), expected: *expected, body: Some(body) });
+        }
         let lease = self.record.as_ref().and_then(|record| record.lease.as_ref()).map(|lease| lease.until);
         let turn = lease.map(|until| Lease { owner: self.uid.clone(), until });
         let held = self.turn.as_ref().is_some_and(|held| held.lease.as_ref().is_some_and(|it| it.owner == self.uid));
@@ -298,6 +339,9 @@ impl<S: Slot> Book<S> {
         let saved = save(&*self.store, &*self.clock, &writes).await?;
         if saved == Saved::Done {
             self.version = Some(version);
+            for part in self.parts.iter_mut().take(in_parts) {
+                *part = Some(part.map_or(1, |version| version + 1));
+            }
             if let Some(held) = self.turn.as_mut().filter(|_| turn.is_some() || held) {
                 held.version = Some(held.version.map_or(1, |version| version + 1));
                 held.lease = turn;
@@ -306,6 +350,20 @@ impl<S: Slot> Book<S> {
         }
         Ok(saved)
     }
+}
+
+/// The text of a record, and the versions of its further items; `None` when it changes under the reader.
+async fn read_record(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    key: &Key,
+    first: Option<&Item>,
+) -> Result<Option<(Option<String>, Vec<Option<u64>>)>> {
+    let Some(first) = first else { return Ok(Some((None, Vec::new()))) };
+    let keys: Vec<_> = (1..parts::count(first)).map(|part| parts::key(key, part)).collect();
+    let others = if keys.is_empty() { Vec::new() } else { patient(clock, || store.load(&keys)).await? };
+    let versions = others.iter().map(|item| item.as_ref().map(|item| item.version)).collect();
+    Ok(parts::join(first, others.iter().map(Option::as_ref)).map(|body| (Some(body), versions)))
 }
 
 /// Saves, and when the store does not answer looks whether the first write is there before trying again.

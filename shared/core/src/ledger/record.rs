@@ -179,6 +179,20 @@ impl<S: Slot> Record<S> {
         }
     }
 
+    /// Sets what depends on when a stage begins. Called once, when its begin is about to be saved.
+    pub(crate) fn bind(&mut self, stage: usize, now: Timestamp) {
+        for entry in self.stages.get_mut(stage).into_iter().flatten() {
+            if let Some(bound) = entry.change.slot.bind(&entry.change.after, now) {
+                entry.change.after = bound;
+            }
+        }
+    }
+
+    /// The changes, with what undo brings back as their before.
+    pub(crate) fn changes(&self) -> Vec<Change<S>> {
+        self.entries().map(|entry| Change { before: entry.restore.clone(), ..entry.change.clone() }).collect()
+    }
+
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry<S>> {
         self.stages.iter().flatten()
     }
@@ -189,17 +203,9 @@ impl<S: Slot> Record<S> {
     }
 
     pub(crate) fn write(&self) -> Result<String> {
-        let body = serde_json::to_string(self).map_err(|error| {
+        serde_json::to_string(self).map_err(|error| {
             Error::new(crate::Kind::Internal, "ledger:write", "a record does not serialize").because(error)
-        })?;
-        if body.len() > LARGEST {
-            return Err(Error::new(
-                crate::Kind::Unsupported,
-                "ledger:write",
-                format!("the plan needs {} bytes and a record holds {LARGEST}; name fewer objects", body.len()),
-            ));
-        }
-        Ok(body)
+        })
     }
 
     pub(crate) fn read(body: &str) -> Result<Self> {
@@ -208,10 +214,6 @@ impl<S: Slot> Record<S> {
         })
     }
 }
-
-/// A DynamoDB item holds 400 KB (Amazon DynamoDB: "Service, account, and table quotas"); the key and the other
-/// attributes need a little of it.
-const LARGEST: usize = 380 * 1024;
 
 /// The id of a record: stable, so that a claim that is tried again makes the same marks, and not to be guessed from
 /// the target alone.

@@ -156,3 +156,27 @@ async fn who_must_be_alone_waits_for_its_turn() {
     assert_eq!(driver.run(&plain(&room, Mode::Apply, "b")).await.status, Status::Applied, "its turn ran out");
     assert_eq!(driver.run(&plain(&room, Mode::Apply, "a")).await.status, Status::Applied, "b has given it back");
 }
+
+/// Killed at any call, a record of several items is resumed, reverted, kept under its generation and made anew.
+#[tokio::test]
+async fn a_record_larger_than_an_item_is_as_safe_as_any() {
+    let large = |room: &Shared, mode| on(room, mode, "a", serde_json::json!({ "large": 900 }));
+    for at in [0, 3, 5, 6, 7, 9] {
+        let room = Shared::new();
+        let driver = behind::<false>(&room);
+        room.run_killed(driver.run(&large(&room, Mode::Apply)), at, When::After).await;
+        room.advance(Duration::from_secs(31));
+        let report = driver.run(&large(&room, Mode::Apply)).await;
+        assert!(matches!(report.status, Status::Applied | Status::Already), "{at}: {:?}", report.reason);
+        assert_eq!(room.all().iter().sum::<i64>(), 2 + 3 + 1 + 900, "{at}: b, c, the wall and 900 more");
+        room.run_killed(driver.run(&plain(&room, Mode::Revert, "a")), at, When::After).await;
+        room.advance(Duration::from_secs(31));
+        let back = driver.run(&plain(&room, Mode::Revert, "a")).await;
+        assert!(matches!(back.status, Status::Reverted | Status::Already), "{at}: {:?}", back.reason);
+        assert_eq!(room.all().iter().sum::<i64>(), 1 + 2 + 3, "{at}");
+        for order in [plain(&room, Mode::Apply, "a"), plain(&room, Mode::Revert, "a"), large(&room, Mode::Apply)] {
+            let report = driver.run(&order).await;
+            assert!(matches!(report.status, Status::Applied | Status::Reverted), "{at}: {:?}", report.reason);
+        }
+    }
+}

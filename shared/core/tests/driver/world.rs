@@ -336,6 +336,7 @@ pub struct Behind<const ALONE: bool>;
 pub struct Group {
     size: usize,
     objects: usize,
+    large: usize,
 }
 
 impl<const ALONE: bool> Responder for Behind<ALONE> {
@@ -357,6 +358,7 @@ impl<const ALONE: bool> Responder for Behind<ALONE> {
         let plan = Plan::empty()
             .then([change(Dial::Wall, 1)])
             .then([change(Dial::Turn(scene.target.name.to_string()), 0)])
+            .then((0..scene.options.large).map(|it| change(Dial::Turn(format!("{}{it}", "x".repeat(1000))), 1)))
             .over(scene.options.objects);
         Ok(if scene.options.size > 0 { plan.of("pool/web", scene.options.size) } else { plan })
     }
@@ -412,16 +414,10 @@ pub fn order(shared: &Shared, mode: Mode, incident: &str) -> Request {
 pub fn event(shared: &Shared, incident: &str, seen: Timestamp) -> Request {
     let mut request = order(shared, Mode::Apply, incident);
     request.cause = Cause::Alert(Box::new(Alert {
-        incident: incident.parse().unwrap(),
-        source: Source::Falco,
-        rule: "Terminal shell in container".to_owned(),
         severity: Some(Severity::High),
-        first_seen: None,
         last_seen: Some(seen),
         subjects: vec![node("n1")],
-        inactive: None,
-        acted_as: None,
-        note: None,
+        ..Alert::new(incident.parse().unwrap(), Source::Falco, "Terminal shell in container")
     }));
     request
 }

@@ -113,9 +113,8 @@ async fn a_snapshot_that_was_deleted_is_taken_again() {
     for _ in 0..3 {
         assert!(take(&slot, &mark, &api).await.expect("taken"));
         assert_eq!(gce.snapshots().len(), 1);
-        let path = format!("projects/{PROJECT}/global/snapshots/{}", slot.name);
-        let delete = api.clients.rest.operate(http::Method::DELETE, "compute.snapshots.delete", &path, None);
-        delete.await.expect("deleted");
+        let delete = api.clients.snapshots.delete().set_project(PROJECT).set_snapshot(slot.name.as_str());
+        delete.send().await.expect("deleted");
         assert!(gce.snapshots().is_empty());
     }
 }

@@ -10,7 +10,10 @@ use stanch_core::{
 };
 
 use super::bed::{Bed, DECLARED, Server, target};
-use crate::{EXEMPT_NAMESPACE, EXEMPT_NODE, Kube, KubeApi, KubeSlot, KubeState, MARKS, NodeFacts, NodeRef};
+use crate::{
+    Annotation, EXEMPT_NAMESPACE, EXEMPT_NODE, Kube, KubeApi, KubeSlot, KubeState, Label, MARKS, Marks, NodeFacts,
+    ObjectRef, Taint, Unschedulable,
+};
 
 const TAINT: (&str, &str) = ("stanch.dev/quarantine", "NoSchedule");
 const KEY: &str = "karpenter.sh/do-not-disrupt";
@@ -53,23 +56,23 @@ async fn refusal(kube: &Kube, target: impl Into<NodeOrPod>) -> (Kind, String) {
 }
 
 /// Every slot of a node with a value to write.
-fn writes(node: &NodeRef) -> Vec<(KubeSlot, KubeState)> {
+fn writes(node: &ObjectRef) -> Vec<(KubeSlot, KubeState)> {
     let node = || node.clone();
-    let value = |text: &str| KubeState::Value(Some(text.to_owned()));
+    let value = |text: &str| KubeState::text(Some(text));
     let marks: BTreeMap<_, _> = MARKS.iter().map(|key| ((*key).to_owned(), "x y=1".to_owned())).collect();
     vec![
-        (KubeSlot::Unschedulable { node: node() }, KubeState::Flag(true)),
-        (KubeSlot::Taint { node: node(), key: TAINT.0.to_owned(), effect: TAINT.1.to_owned() }, value("")),
-        (KubeSlot::Annotation { node: node(), key: KEY.to_owned() }, value("true")),
-        (KubeSlot::Annotation { node: node(), key: "example.com/other".to_owned() }, value("true")),
-        (KubeSlot::Label { node: node(), key: "example.com/label".to_owned() }, value("true")),
-        (KubeSlot::Marks { node: node() }, KubeState::Entries(marks)),
+        (Unschedulable { node: node() }.into(), KubeState::flag(true)),
+        (Taint { node: node(), key: TAINT.0.to_owned(), effect: TAINT.1.to_owned() }.into(), value("")),
+        (Annotation { object: node(), key: KEY.to_owned() }.into(), value("true")),
+        (Annotation { object: node(), key: "example.com/other".to_owned() }.into(), value("true")),
+        (Label { object: node(), key: "example.com/label".to_owned() }.into(), value("true")),
+        (Marks { object: node() }.into(), KubeState::entries(marks)),
     ]
 }
 
 async fn write(api: &KubeApi, slot: &KubeSlot, to: &KubeState) {
     let seen = slot.look(api, &mark()).await.expect("a look");
-    slot.put(seen.token.as_ref(), to, api).await.unwrap_or_else(|error| panic!("{slot:?}: {error}"));
+    slot.put(&seen.token, to, &mark(), api).await.unwrap_or_else(|error| panic!("{slot:?}: {error}"));
     let seen = slot.look(api, &mark()).await.expect("a look");
     assert_eq!(&seen.state, to, "{slot:?}");
 }
@@ -162,7 +165,7 @@ async fn each_field_is_written_and_undone_alone(bed: &Bed) {
         (it["metadata"]["labels"].clone(), it["metadata"]["annotations"].clone(), it["spec"].clone())
     };
     let before = view(&node);
-    for (slot, to) in writes(&found.node_ref()) {
+    for (slot, to) in writes(&found.object_ref()) {
         let former = slot.look(&api, &mark()).await.expect("a look").state;
         write(&api, &slot, &to).await;
         assert!(bed.see(&node)["spec"]["taints"].as_array().is_some_and(|all| all.contains(&taint)));
@@ -175,18 +178,18 @@ async fn a_bare_node_takes_all_changes_at_once(bed: &Bed) {
     let kube = bed.kube(DECLARED);
     let node = bed.node(&json!({}));
     let (api, found) = facts(&kube, &target(&node)).await;
-    let writes = writes(&found.node_ref());
+    let writes = writes(&found.object_ref());
     let mark = mark();
     let seen = join_all(writes.iter().map(|(slot, _)| slot.look(&api, &mark))).await;
     let done = join_all(writes.iter().zip(&seen).map(|((slot, to), seen)| {
-        let token = seen.as_ref().expect("a look").token.as_ref();
-        slot.put(token, to, &api)
+        let token = &seen.as_ref().expect("a look").token;
+        slot.put(token, to, &mark, &api)
     }))
     .await;
     for ((slot, to), done) in writes.iter().zip(done) {
         // The controller's own taint may come between: that is a lost race and no more, and the driver looks again.
         match (slot, done) {
-            (KubeSlot::Taint { .. }, Err(error)) if error.kind() == Kind::Conflict => write(&api, slot, to).await,
+            (KubeSlot::Taint(_), Err(error)) if error.kind() == Kind::Conflict => write(&api, slot, to).await,
             (_, done) => done.unwrap_or_else(|error| panic!("{slot:?}: {error}")),
         }
         assert_eq!(&slot.look(&api, &mark).await.expect("a look").state, to, "{slot:?}");
@@ -201,11 +204,11 @@ async fn a_lost_race_writes_nothing(bed: &Bed) {
         "metadata": {"annotations": {KEY: "theirs", MARKS[0]: "theirs"}},
         "spec": {"unschedulable": true, "taints": [{"key": TAINT.0, "effect": TAINT.1, "value": "theirs"}]},
     });
-    let writes: Vec<_> = writes(&found.node_ref())
+    let writes: Vec<_> = writes(&found.object_ref())
         .into_iter()
         .filter(|(slot, _)| match slot {
-            KubeSlot::Label { .. } => false,
-            KubeSlot::Annotation { key, .. } => key == KEY,
+            KubeSlot::Label(_) => false,
+            KubeSlot::Annotation(it) => it.key == KEY,
             _ => true,
         })
         .collect();
@@ -216,7 +219,7 @@ async fn a_lost_race_writes_nothing(bed: &Bed) {
     bed.edit(&node, &foreign);
     let theirs = bed.see(&node);
     for ((slot, to), seen) in writes.iter().zip(&seen) {
-        let error = slot.put(seen.token.as_ref(), to, &api).await.expect_err("a lost race");
+        let error = slot.put(&seen.token, to, &mark(), &api).await.expect_err("a lost race");
         assert_eq!(error.kind(), Kind::Conflict, "{slot:?}: {error}");
     }
     assert_eq!(bed.see(&node)["spec"], theirs["spec"]);
@@ -229,21 +232,22 @@ async fn other_taints_may_come_and_go(bed: &Bed) {
     let ours = json!({"key": TAINT.0, "effect": TAINT.1});
     let node = bed.node(&json!({"spec": {"taints": [other("a")]}}));
     let (api, found) = facts(&kube, &target(&node)).await;
-    let slot = KubeSlot::Taint { node: found.node_ref(), key: TAINT.0.to_owned(), effect: TAINT.1.to_owned() };
-    let on = KubeState::Value(Some(String::new()));
+    let slot: KubeSlot =
+        Taint { node: found.object_ref(), key: TAINT.0.to_owned(), effect: TAINT.1.to_owned() }.into();
+    let on = KubeState::text(Some(""));
 
     // A controller's taint comes between look and write: ours is added to it.
     let seen = slot.look(&api, &mark()).await.expect("a look");
     bed.edit(&node, &json!({"spec": {"taints": [other("a"), other("b")]}}));
-    slot.put(seen.token.as_ref(), &on, &api).await.expect("added");
+    slot.put(&seen.token, &on, &mark(), &api).await.expect("added");
     assert_eq!(bed.see(&node)["spec"]["taints"], json!([other("a"), other("b"), ours]));
 
     // It goes between look and removal: no other taint is hit instead.
     let seen = slot.look(&api, &mark()).await.expect("a look");
     bed.edit(&node, &json!({"spec": {"taints": [other("b"), ours, other("c")]}}));
-    let lost = slot.put(seen.token.as_ref(), &KubeState::Value(None), &api).await.expect_err("a lost race");
+    let lost = slot.put(&seen.token, &KubeState::absent(), &mark(), &api).await.expect_err("a lost race");
     assert_eq!(lost.kind(), Kind::Conflict);
-    write(&api, &slot, &KubeState::Value(None)).await;
+    write(&api, &slot, &KubeState::absent()).await;
     assert_eq!(bed.see(&node)["spec"]["taints"], json!([other("b"), other("c")]));
 }
 
@@ -252,7 +256,7 @@ async fn a_recreated_node_is_another_one(bed: &Bed) {
     for given in [json!({}), json!({"metadata": {"annotations": {"a": "b"}, "labels": {"a": "b"}}})] {
         let node = bed.node(&given);
         let (api, found) = facts(&kube, &target(&node)).await;
-        let writes = writes(&found.node_ref());
+        let writes = writes(&found.object_ref());
         let mut seen = Vec::new();
         for (slot, _) in &writes {
             seen.push(slot.look(&api, &mark()).await.expect("a look"));
@@ -261,7 +265,7 @@ async fn a_recreated_node_is_another_one(bed: &Bed) {
         let fresh = bed.see(&node);
         for ((slot, to), seen) in writes.iter().zip(&seen) {
             assert_eq!(slot.look(&api, &mark()).await.expect_err("gone").kind(), Kind::NotFound);
-            let error = slot.put(seen.token.as_ref(), to, &api).await.expect_err("another node");
+            let error = slot.put(&seen.token, to, &mark(), &api).await.expect_err("another node");
             assert_eq!(error.kind(), Kind::Conflict, "{slot:?}: {error}");
         }
         assert_eq!(bed.see(&node), fresh);
@@ -287,8 +291,8 @@ async fn what_is_missing_is_named(bed: &Bed) {
 
     let nodes_only = bed.kube(&[(&["get"], "nodes")]);
     let (api, _) = facts(&nodes_only, &target(&node)).await;
-    for (slot, to) in writes(&found.node_ref()) {
-        let error = slot.put(None, &to, &api).await.expect_err("no permission");
+    for (slot, to) in writes(&found.object_ref()) {
+        let error = slot.put(&None, &to, &mark(), &api).await.expect_err("no permission");
         assert_eq!(error.kind(), Kind::Denied);
         assert_eq!(error.message(), "missing permission: patch nodes");
     }
@@ -339,11 +343,11 @@ async fn the_kubeconfig_decides(bed: &Bed) {
 
     let cluster: Cluster = "eks:123456789012/eu-central-1/prod".parse().expect("a cluster");
     let kube = Kube::with_kubeconfig(&path, Some(cluster.clone()));
-    assert_eq!(kube.home().await.expect("a home").to_string(), cluster.to_string());
+    assert_eq!(kube.own_cluster(), cluster);
     let node = Node { cluster, ..bed.node(&json!({})) };
     let (api, found) = facts(&kube, &target(&node)).await;
-    let slot = KubeSlot::Unschedulable { node: found.node_ref() };
-    write(&api, &slot, &KubeState::Flag(true)).await;
+    let slot: KubeSlot = Unschedulable { node: found.object_ref() }.into();
+    write(&api, &slot, &KubeState::flag(true)).await;
 
     // A record of one cluster is never written to another.
     let here = Kube::with_kubeconfig(&path, None).api(&Cluster::Current).await.expect("a connection");

@@ -8,21 +8,22 @@ use super::{
     bed::{Bed, DECLARED, Server, target},
     cases::{facts, mark},
 };
-use crate::{KubeApi, KubeSlot, KubeState};
+use crate::{KubeApi, KubeSlot, KubeState, Taint, Unschedulable};
 
 pub(crate) async fn a_stolen_kubelet_uncordons_itself_but_keeps_its_taint(bed: &Bed) {
     let Server::Real(real) = &bed.server else { return };
     let node = bed.node(&json!({}));
     let (api, found) = facts(&bed.kube(DECLARED), &target(&node)).await;
-    let cordon = KubeSlot::Unschedulable { node: found.node_ref() };
-    let taint = KubeSlot::Taint {
-        node: found.node_ref(),
+    let cordon: KubeSlot = Unschedulable { node: found.object_ref() }.into();
+    let taint: KubeSlot = Taint {
+        node: found.object_ref(),
         key: "stanch.dev/quarantine".to_owned(),
         effect: "NoSchedule".to_owned(),
-    };
-    cordon.put(None, &KubeState::Flag(true), &api).await.expect("cordoned");
+    }
+    .into();
+    cordon.put(&None, &KubeState::flag(true), &mark(), &api).await.expect("cordoned");
     let seen = taint.look(&api, &mark()).await.expect("a look");
-    taint.put(seen.token.as_ref(), &KubeState::Value(Some(String::new())), &api).await.expect("tainted");
+    taint.put(&seen.token, &KubeState::text(Some("")), &mark(), &api).await.expect("tainted");
 
     let mut config = Kubeconfig::read_from(real.kubeconfig()).expect("a kubeconfig");
     for user in &mut config.auth_infos {
@@ -31,13 +32,13 @@ pub(crate) async fn a_stolen_kubelet_uncordons_itself_but_keeps_its_taint(bed: &
         user.impersonate_groups = Some(vec!["system:nodes".to_owned(), "system:authenticated".to_owned()]);
     }
     let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.expect("a config");
-    let kubelet = KubeApi::new(kube::Client::try_from(config).expect("a client"), Cluster::Current);
+    let kubelet = KubeApi::new(kube::Client::try_from(config).expect("a client"), Cluster::Current, None);
 
     let seen = cordon.look(&kubelet, &mark()).await.expect("a look");
-    cordon.put(seen.token.as_ref(), &KubeState::Flag(false), &kubelet).await.expect("a kubelet uncordons itself");
+    cordon.put(&seen.token, &KubeState::flag(false), &mark(), &kubelet).await.expect("a kubelet uncordons itself");
     let seen = taint.look(&kubelet, &mark()).await.expect("a look");
-    let error = taint.put(seen.token.as_ref(), &KubeState::Value(None), &kubelet).await.expect_err("refused");
+    let error = taint.put(&seen.token, &KubeState::absent(), &mark(), &kubelet).await.expect_err("refused");
     assert_eq!(error.kind(), Kind::Denied, "{error}");
     assert!(error.message().contains("admission"), "{error}");
-    assert_eq!(taint.look(&api, &mark()).await.expect("a look").state, KubeState::Value(Some(String::new())));
+    assert_eq!(taint.look(&api, &mark()).await.expect("a look").state, KubeState::text(Some("")));
 }

@@ -84,6 +84,10 @@ pub(super) fn report(report: &Report, colour: bool) -> String {
             Undo::None(why) => format!("  undo: none; {}", plain(why)),
         });
     }
+    for found in &report.found {
+        let details: Vec<_> = found.details.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect();
+        lines.push(format!("  {} {}", plain(&found.target.to_string()), ink.dim(&details.join(" "))));
+    }
     for left in &report.remaining {
         let until = left.until.map(|until| format!(" (until {until})")).unwrap_or_default();
         lines.push(format!("  {} {}{until}", ink.odd("remaining:"), plain(&left.what)));

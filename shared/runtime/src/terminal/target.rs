@@ -55,9 +55,12 @@ pub(super) struct TargetFlags {
     /// The service account's e-mail address.
     #[arg(long)]
     email: Option<ServiceAccountEmail>,
-    /// The IAM user.
+    /// The IAM or Kubernetes user.
     #[arg(long)]
-    user: Option<IamName>,
+    user: Option<String>,
+    /// The Kubernetes group.
+    #[arg(long)]
+    group: Option<String>,
     /// The IAM role.
     #[arg(long)]
     role: Option<IamName>,
@@ -73,7 +76,7 @@ pub(super) struct TargetFlags {
 }
 
 /// Their ids.
-const FLAGS: [&str; 17] = [
+const FLAGS: [&str; 18] = [
     "kind",
     "account",
     "region",
@@ -87,6 +90,7 @@ const FLAGS: [&str; 17] = [
     "uid",
     "email",
     "user",
+    "group",
     "role",
     "access_key",
     "unique_id",
@@ -104,7 +108,9 @@ fn fields(kind: &str) -> &'static [&'static str] {
         "pod" => &["cluster", "namespace", "name", "uid"],
         "workload" => &["cluster", "namespace", "workload_kind", "name"],
         "service-account" => &["cluster", "namespace", "name"],
+        "kube-subject" => &["cluster", "user", "group"],
         "image" => &["cluster", "image"],
+        "namespace" => &["cluster", "name"],
         _ => &[],
     }
 }
@@ -182,7 +188,8 @@ impl TargetFlags {
             ("id", text(&self.id)),
             ("uid", self.uid.as_ref().map(value)),
             ("email", self.email.as_ref().map(value)),
-            ("user", self.user.as_ref().map(value)),
+            ("user", text(&self.user)),
+            ("group", text(&self.group)),
             ("role", self.role.as_ref().map(value)),
             ("access_key", self.access_key.as_ref().map(value)),
             ("unique_id", self.unique_id.as_ref().map(value)),

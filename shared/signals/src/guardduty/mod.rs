@@ -20,7 +20,12 @@ use jiff::{SignedDuration, Timestamp};
 use stanch_core::{Alert, IncidentId, Result, Severity, Source};
 
 use self::place::Place;
-use crate::{Context, FUTURE, at::At, json, text::Notes, text::plain};
+use crate::{
+    Context, FUTURE, Limits,
+    at::At,
+    document::Document,
+    text::{Notes, plain},
+};
 
 /// `GetFindings` answers for at most 50 ids ("GetFindings").
 const MAX_FINDINGS: usize = 50;
@@ -111,9 +116,7 @@ fn finding(finding: &At<'_>, envelope: Option<&At<'_>>) -> Result<Alert> {
         found => found?,
     };
     Ok(Alert {
-        incident,
-        source: Source::GuardDuty,
-        rule: plain(kind),
+        id: Some(finding_id.to_owned()),
         severity: severity(&finding.get("severity")?)?,
         first_seen: service.get("eventFirstSeen")?.time()?,
         last_seen: service.get("eventLastSeen")?.time()?,
@@ -125,6 +128,7 @@ fn finding(finding: &At<'_>, envelope: Option<&At<'_>>) -> Result<Alert> {
         },
         acted_as: found.acted_as,
         note: notes.finish(),
+        ..Alert::new(incident, Source::GuardDuty, plain(kind))
     })
 }
 
@@ -148,9 +152,10 @@ fn severity(at: &At<'_>) -> Result<Option<Severity>> {
 fn is_sample(service: &At<'_>, resource: &At<'_>) -> Result<bool> {
     let info = service.get("additionalInfo")?;
     let Some(info) = info.section()? else { return Ok(is_generated(resource)) };
-    let copy = info.get("value")?.text()?.and_then(|text| json::read(text.as_bytes()).ok());
-    let in_copy = match &copy {
-        Some(copy) if copy.is_object() => At::new(copy, info.path()).get("sample")?.flag()?,
+    let value = info.get("value")?;
+    let copy = value.text()?.and_then(|text| Document::read(text.as_bytes(), &Limits::default()).ok());
+    let in_copy = match copy.as_ref().map(Document::top) {
+        Some(copy) if copy.is_object() => copy.get("sample")?.flag().map_err(|error| error.within(&value.path()))?,
         _ => None,
     };
     Ok(info.get("sample")?.flag()? == Some(true) || in_copy == Some(true) || is_generated(resource))

@@ -29,7 +29,7 @@ fn eks(workload: &Value, user: &Value) -> Value {
 }
 
 fn read(finding: &Value) -> Result<Alert> {
-    let context = Context { cluster: None, now: "2026-11-20T00:00:00Z".parse().expect("a time") };
+    let context = Context::new(None, "2026-11-20T00:00:00Z".parse().expect("a time"));
     Ok(decode(finding.to_string().as_bytes(), &context)?.remove(0))
 }
 
@@ -262,7 +262,7 @@ fn unknown_types_and_versions_are_noted() -> Result<()> {
 
 #[test]
 fn lists_are_bounded_and_can_be_empty() -> Result<()> {
-    let context = Context { cluster: None, now: Timestamp::UNIX_EPOCH };
+    let context = Context::new(None, Timestamp::UNIX_EPOCH);
     assert_eq!(decode(br#"{"Findings":[]}"#, &context)?, []);
     let many = json!({ "Findings": vec![finding(&instance()); 51] });
     assert!(decode(many.to_string().as_bytes(), &context).is_err());

@@ -26,7 +26,7 @@ fn gce(labels: &Value) -> Value {
 }
 
 fn read(entry: &Value) -> Result<Alert> {
-    let context = Context { cluster: None, now: "2026-11-20T00:00:00Z".parse().expect("a time") };
+    let context = Context::new(None, "2026-11-20T00:00:00Z".parse().expect("a time"));
     Ok(decode(entry.to_string().as_bytes(), &context)?.remove(0))
 }
 

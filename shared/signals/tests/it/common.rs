@@ -14,10 +14,10 @@ pub(crate) type Outcome = Result<Vec<Alert>, Error>;
 
 /// A day after the fixtures' activity, in the EKS cluster that Falco runs in.
 pub(crate) fn context(cluster: &str) -> Context {
-    Context {
-        cluster: (!cluster.is_empty()).then(|| cluster.parse().expect("a cluster")),
-        now: "2026-11-20T12:00:00Z".parse().expect("a time"),
-    }
+    Context::new(
+        (!cluster.is_empty()).then(|| cluster.parse().expect("a cluster")),
+        "2026-11-20T12:00:00Z".parse().expect("a time"),
+    )
 }
 
 /// Our fixtures, at the workspace's root.

@@ -1,16 +1,18 @@
 //! Which path does what.
 
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::rbac::{Access, User};
-use super::state::{Key, State, kind};
+use super::served::Served;
+use super::state::{Key, State};
 use super::status::Failure;
-use super::{discovery, patch, select, validate};
+use super::{delete, discovery, evict, list, patch, review, validate};
 use crate::host::{Asked, Call};
 
 /// Answers one request and notes it in the log.
 pub(crate) fn answer(state: &mut State, asked: &Asked) -> (u16, Value) {
+    evict::sweep(state);
     let mut seen = Seen { permission: None, write: false, created: false };
     let (status, body) = match route(state, asked, &mut seen) {
         Ok(body) => (if seen.created { 201 } else { 200 }, body),
@@ -28,17 +30,59 @@ pub(crate) fn answer(state: &mut State, asked: &Asked) -> (u16, Value) {
     (status, body)
 }
 
-struct Seen {
-    permission: Option<String>,
-    write: bool,
-    created: bool,
+pub(super) struct Seen {
+    pub(super) permission: Option<String>,
+    pub(super) write: bool,
+    pub(super) created: bool,
+}
+
+/// What a path below a group and version names.
+pub(super) struct Place<'a> {
+    pub(super) served: Served,
+    pub(super) namespace: Option<&'a str>,
+    pub(super) name: Option<&'a str>,
+    pub(super) subresource: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    fn read(state: &State, path: &[&'a str]) -> Option<Self> {
+        let (group, version, rest) = match path {
+            ["api", version, rest @ ..] => ("", *version, rest),
+            ["apis", group, version, rest @ ..] => (*group, *version, rest),
+            _ => return None,
+        };
+        let find = |plural: &str, namespaced: Option<bool>| {
+            state.served.iter().find(|it| {
+                it.group == group
+                    && it.version == version
+                    && it.plural == plural
+                    && namespaced.is_none_or(|namespaced| it.namespaced == namespaced)
+            })
+        };
+        let (plural, namespace, name, subresource) = match rest {
+            ["namespaces", namespace, plural, rest @ ..] if find(plural, Some(true)).is_some() => {
+                (*plural, Some(*namespace), rest.first().copied(), rest.get(1).copied())
+            }
+            [plural] => (*plural, None, None, None),
+            [plural, name, rest @ ..] if find(plural, Some(false)).is_some() => {
+                (*plural, None, Some(*name), rest.first().copied())
+            }
+            _ => return None,
+        };
+        Some(Self { served: find(plural, None)?.clone(), namespace, name, subresource })
+    }
+
+    pub(super) fn key(&self) -> Key {
+        let own = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        (self.served.qualified(), own(self.namespace), own(self.name))
+    }
 }
 
 fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Failure> {
     let segments = asked.segments();
     let path: Vec<&str> = segments.iter().map(String::as_str).collect();
     if asked.method == Method::GET
-        && let Some(document) = discovery::answer(&path)
+        && let Some(document) = discovery::answer(&state.served, &path)
     {
         return Ok(document);
     }
@@ -47,7 +91,7 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Fai
         ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"] if asked.method == Method::POST => {
             seen.permission = Some("create selfsubjectaccessreviews".into());
             seen.created = true;
-            review_access(&user, &body(asked)?)
+            return review::review_access(&user, &body(asked)?);
         }
         ["apis", "authentication.k8s.io", "v1", "tokenreviews"] if asked.method == Method::POST => {
             seen.permission = Some("create tokenreviews".into());
@@ -62,24 +106,29 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Fai
                 },
             )?;
             seen.created = true;
-            Ok(review_token(state, &body(asked)?))
+            return Ok(review::review_token(state, &body(asked)?));
         }
-        ["api", "v1", resource @ ("nodes" | "pods" | "namespaces")] => {
-            collection(state, asked, seen, &user, resource, None)
+        _ => {}
+    }
+    let Some(place) = Place::read(state, &path) else {
+        seen.write = asked.method != Method::GET;
+        return Err(Failure::no_such_path());
+    };
+    match (&asked.method, place.name, place.subresource) {
+        (&Method::POST, Some(_), Some("eviction")) if place.served.qualified() == "pods" => {
+            evict::evict(state, asked, seen, &user, &place)
         }
-        ["api", "v1", resource @ ("nodes" | "namespaces"), name] => {
-            object(state, asked, seen, &user, resource, None, name)
-        }
-        ["api", "v1", "namespaces", namespace, "pods"] => {
-            collection(state, asked, seen, &user, "pods", Some(namespace))
-        }
-        ["api", "v1", "namespaces", namespace, "pods", name] => {
-            object(state, asked, seen, &user, "pods", Some(namespace), name)
-        }
-        _ => {
+        (_, _, Some(_)) => {
             seen.write = asked.method != Method::GET;
             Err(Failure::no_such_path())
         }
+        (&Method::GET, None, None) => collection(state, asked, seen, &user, &place),
+        (&Method::POST, None, None) => create(state, asked, seen, &user, &place),
+        (method, None, None) => {
+            seen.write = true;
+            Err(Failure::method(method.as_str()))
+        }
+        (_, Some(_), None) => object(state, asked, seen, &user, &place),
     }
 }
 
@@ -99,11 +148,11 @@ fn authenticate(state: &State, asked: &Asked) -> Result<User, Failure> {
     })
 }
 
-fn permit(user: &User, access: &Access<'_>) -> Result<(), Failure> {
+pub(super) fn permit(user: &User, access: &Access<'_>) -> Result<(), Failure> {
     if user.may(access) { Ok(()) } else { Err(Failure::forbidden(&user.name, access)) }
 }
 
-fn body(asked: &Asked) -> Result<Value, Failure> {
+pub(super) fn body(asked: &Asked) -> Result<Value, Failure> {
     let given = asked.header("content-type").unwrap_or("application/json").split(';').next().unwrap_or_default().trim();
     // `kubectl auth can-i` speaks protobuf only.
     if !given.ends_with("json") && !given.is_empty() {
@@ -113,89 +162,96 @@ fn body(asked: &Asked) -> Result<Value, Failure> {
         .map_err(|error| Failure::bad_request(format!("the object provided is unrecognized: {error}")))
 }
 
+/// Notes the permission and asks for it.
+pub(super) fn allowed(seen: &mut Seen, user: &User, place: &Place<'_>, verb: &str) -> Result<(), Failure> {
+    let resource = match place.subresource {
+        Some(subresource) => format!("{}/{subresource}", place.served.plural),
+        None => place.served.plural.clone(),
+    };
+    let dot = if place.served.group.is_empty() { "" } else { "." };
+    seen.permission = Some(format!("{verb} {resource}{dot}{}", place.served.group));
+    // To read a namespace counts as being within it.
+    let within = place.namespace.or(if place.served.plural == "namespaces" { place.name } else { None });
+    let access = Access { verb, group: &place.served.group, resource: &resource, name: place.name, namespace: within };
+    permit(user, &access)
+}
+
 fn collection(
     state: &State,
     asked: &Asked,
     seen: &mut Seen,
     user: &User,
-    resource: &str,
-    namespace: Option<&str>,
+    place: &Place<'_>,
 ) -> Result<Value, Failure> {
-    if asked.method != Method::GET {
-        seen.write = true;
-        return Err(Failure::method(asked.method.as_str()));
+    let may = allowed(seen, user, place, "list");
+    if let Err(refused) = may {
+        // A list of one object by name may be granted by that name.
+        let selector = asked.param("fieldSelector").unwrap_or_default();
+        let name = selector.strip_prefix("metadata.name=").filter(|name| !name.contains(',')).ok_or(refused)?;
+        let named = Place { name: Some(name), served: place.served.clone(), ..*place };
+        allowed(seen, user, &named, "list")?;
     }
-    seen.permission = Some(format!("list {resource}"));
-    // A list of one object by name may be granted by that name.
-    let selector = asked.param("fieldSelector").unwrap_or_default();
-    let by_name = selector.strip_prefix("metadata.name=").filter(|name| !name.contains(','));
-    permit(user, &Access { verb: "list", group: "", resource, name: by_name, namespace })
-        .or_else(|_| permit(user, &Access { verb: "list", group: "", resource, name: None, namespace }))?;
     if asked.param("watch").is_some_and(|watch| watch == "1" || watch == "true") {
         return Err(Failure::method("watch"));
     }
-    list(state, asked, resource, namespace)
+    list::list(state, asked, &place.served, place.namespace)
 }
 
-fn list(state: &State, asked: &Asked, resource: &str, namespace: Option<&str>) -> Result<Value, Failure> {
-    let (field, label) =
-        (asked.param("fieldSelector").unwrap_or_default(), asked.param("labelSelector").unwrap_or_default());
-    let mut found = Vec::new();
-    for ((of, within, _), object) in &state.objects {
-        if of == resource
-            && namespace.is_none_or(|namespace| namespace == within)
-            && select::fields(&field, resource, object)?
-            && select::labels(&label, object)?
-        {
-            found.push(object.clone());
-        }
+fn create(
+    state: &mut State,
+    asked: &Asked,
+    seen: &mut Seen,
+    user: &User,
+    place: &Place<'_>,
+) -> Result<Value, Failure> {
+    let dry = dry_run(asked)?;
+    seen.write = !dry;
+    allowed(seen, user, place, "create")?;
+    let given = body(asked)?;
+    let text = |path: &str| given.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let served = &place.served;
+    let expected = (served.kind.clone(), served.api_version());
+    let (kind, version) = (text("/kind"), text("/apiVersion"));
+    if (!kind.is_empty() && kind != expected.0) || (!version.is_empty() && version != expected.1) {
+        return Err(Failure::bad_request(format!("{version} {kind} in a collection of {} {}", expected.1, expected.0)));
     }
-    let limit: usize = match asked.param("limit") {
-        None => 0,
-        Some(text) => text
-            .parse()
-            .map_err(|_| Failure::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax")))?,
-    };
-    let (start, version) = match asked.param("continue") {
-        None => (0, state.version()),
-        Some(token) => {
-            let (version, start) = token
-                .split_once('.')
-                .and_then(|(version, start)| Some((version.parse::<u64>().ok()?, start.parse::<usize>().ok()?)))
-                .ok_or_else(|| Failure::bad_request("continue key is not valid"))?;
-            if version < state.oldest_list {
-                return Err(Failure::expired());
-            }
-            (start, version)
-        }
-    };
-    let left = found.len().saturating_sub(start);
-    let size = if limit == 0 { left } else { limit.min(left) };
-    let mut meta = json!({"resourceVersion": version.to_string()});
-    if let (true, Some(fields)) = (size < left, meta.as_object_mut()) {
-        fields.insert("continue".into(), format!("{version}.{}", start + size).into());
-        if field.is_empty() && label.is_empty() {
-            fields.insert("remainingItemCount".into(), (left - size).into());
-        }
+    let namespace = text("/metadata/namespace");
+    if !namespace.is_empty() && Some(namespace.as_str()) != place.namespace {
+        return Err(Failure::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
     }
-    let page = found.into_iter().skip(start).take(size);
-    if metadata_only(asked) {
-        let items: Vec<Value> = page.map(|object| partial(&object)).collect();
-        return Ok(
-            json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "items": items}),
-        );
+    if !text("/metadata/resourceVersion").is_empty() {
+        return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
     }
-    // Items of a list carry neither kind nor apiVersion.
-    let items: Vec<Value> = page
-        .map(|mut object| {
-            if let Some(fields) = object.as_object_mut() {
-                fields.remove("kind");
-                fields.remove("apiVersion");
-            }
-            object
-        })
-        .collect();
-    Ok(json!({"kind": format!("{}List", kind(resource)), "apiVersion": "v1", "metadata": meta, "items": items}))
+    if let Some(namespace) = place.namespace
+        && !state.objects.contains_key(&("namespaces".into(), String::new(), namespace.into()))
+    {
+        return Err(Failure::not_found("namespaces", namespace));
+    }
+    let mut name = text("/metadata/name");
+    if name.is_empty() {
+        let prefix = text("/metadata/generateName");
+        if prefix.is_empty() {
+            return Err(Failure::invalid(&served.kind, "", &[("metadata.name".into(), "Required value: name or generateName is required".into())]));
+        }
+        let unique = uuid::Uuid::new_v4().simple().to_string();
+        name = format!("{prefix}{}", unique.get(..5).unwrap_or_default());
+    }
+    let place = Place { name: Some(&name), served: served.clone(), ..*place };
+    if state.objects.contains_key(&place.key()) {
+        return Err(Failure::exists(&place.served.qualified(), &name));
+    }
+    let mut given = given;
+    if let Some(meta) = given.get_mut("metadata").and_then(Value::as_object_mut) {
+        meta.remove("uid");
+        meta.insert("name".into(), name.clone().into());
+    }
+    validate::update(&place.served.plural, &place.served.kind, &name, &given, &given)?;
+    seen.created = true;
+    if dry {
+        return Ok(given);
+    }
+    state.add(&place.served, place.namespace.unwrap_or_default(), &name, &given);
+    Ok(state.objects.get(&place.key()).cloned().unwrap_or_default())
 }
 
 fn object(
@@ -203,9 +259,7 @@ fn object(
     asked: &Asked,
     seen: &mut Seen,
     user: &User,
-    resource: &str,
-    namespace: Option<&str>,
-    name: &str,
+    place: &Place<'_>,
 ) -> Result<Value, Failure> {
     let verb = match asked.method {
         Method::GET => "get",
@@ -214,16 +268,15 @@ fn object(
         Method::DELETE => "delete",
         _ => "create",
     };
-    seen.permission = Some(format!("{verb} {resource}"));
     let dry = dry_run(asked)?;
     seen.write = verb != "get" && !dry;
-    // To read a namespace counts as being within it.
-    let within = namespace.or_else(|| (resource == "namespaces").then_some(name));
-    permit(user, &Access { verb, group: "", resource, name: Some(name), namespace: within })?;
-    let key: Key = (resource.into(), namespace.unwrap_or_default().into(), name.into());
-    let old = state.objects.get(&key).cloned().ok_or_else(|| Failure::not_found(resource, name))?;
+    allowed(seen, user, place, verb)?;
+    let (key, name) = (place.key(), place.name.unwrap_or_default());
+    let resource = place.served.qualified();
+    let old = state.objects.get(&key).cloned().ok_or_else(|| Failure::not_found(&resource, name))?;
     let new = match verb {
-        "get" => return Ok(if metadata_only(asked) { partial(&old) } else { old }),
+        "get" => return Ok(if list::metadata_only(asked) { list::partial(&old) } else { old }),
+        "delete" => return delete::delete(state, asked, place, &old, dry),
         "patch" => patched(asked, &old)?,
         "update" => {
             let new = body(asked)?;
@@ -234,20 +287,23 @@ fn object(
         }
         other => return Err(Failure::method(other)),
     };
-    let new = precondition(resource, name, &old, new)?;
-    validate::update(resource, kind(resource), name, &old, &new)?;
+    let new = precondition(&resource, name, &old, new)?;
+    validate::update(&place.served.plural, &place.served.kind, name, &old, &new)?;
     let new = keep_own(&old, new);
     if new == old || dry {
         return Ok(new);
     }
-    let stored = state.put(key, new);
+    let stored = state.put(key.clone(), new);
     if resource == "nodes" {
         state.reconcile(name);
     }
-    Ok(if metadata_only(asked) { partial(&stored) } else { stored })
+    if delete::is_due(&stored) {
+        delete::forget(state, &key);
+    }
+    Ok(if list::metadata_only(asked) { list::partial(&stored) } else { stored })
 }
 
-fn dry_run(asked: &Asked) -> Result<bool, Failure> {
+pub(super) fn dry_run(asked: &Asked) -> Result<bool, Failure> {
     match asked.param("dryRun").as_deref() {
         None => Ok(false),
         Some("All") => Ok(true),
@@ -285,7 +341,7 @@ fn precondition(resource: &str, name: &str, old: &Value, new: Value) -> Result<V
 
 /// What the server owns stays as it was; what is empty goes away, as Go's `omitempty` has it.
 fn keep_own(old: &Value, mut new: Value) -> Value {
-    let own = ["uid", "creationTimestamp", "resourceVersion", "namespace"];
+    let own = ["uid", "creationTimestamp", "resourceVersion", "namespace", "generation", "deletionTimestamp"];
     if let (Some(meta), Some(was)) =
         (new.get_mut("metadata").and_then(Value::as_object_mut), old.get("metadata").and_then(Value::as_object))
     {
@@ -319,65 +375,4 @@ fn keep_own(old: &Value, mut new: Value) -> Value {
         }
     }
     new
-}
-
-fn metadata_only(asked: &Asked) -> bool {
-    asked.header("accept").is_some_and(|accept| accept.contains("as=PartialObjectMetadata"))
-}
-
-fn partial(object: &Value) -> Value {
-    let meta = object.get("metadata").cloned().unwrap_or_default();
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": meta})
-}
-
-fn review_access(user: &User, review: &Value) -> Result<Value, Failure> {
-    let spec = review.get("spec").cloned().unwrap_or_default();
-    let Some(wanted) = spec.get("resourceAttributes") else {
-        return Err(Failure::bad_request("the range answers resourceAttributes only"));
-    };
-    let text = |name: &str| wanted.get(name).and_then(Value::as_str).unwrap_or_default();
-    let some = |name: &str| Some(text(name)).filter(|text| !text.is_empty());
-    let access = Access {
-        verb: text("verb"),
-        group: text("group"),
-        resource: text("resource"),
-        name: some("name"),
-        namespace: some("namespace"),
-    };
-    // RBAC writes a subresource as `pods/eviction`.
-    let joined = some("subresource").map(|sub| format!("{}/{sub}", access.resource));
-    let access = Access { resource: joined.as_deref().unwrap_or(access.resource), ..access };
-    let status = if user.may(&access) {
-        json!({"allowed": true, "reason": "RBAC: allowed by the range"})
-    } else {
-        json!({"allowed": false})
-    };
-    Ok(json!({"kind": "SelfSubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
-        "metadata": {"creationTimestamp": null}, "spec": spec, "status": status}))
-}
-
-fn review_token(state: &State, review: &Value) -> Value {
-    let spec = review.get("spec").cloned().unwrap_or_default();
-    let token = spec.get("token").and_then(Value::as_str).unwrap_or_default();
-    let wanted: Vec<&str> =
-        spec.get("audiences").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let status = match state.users.get(token) {
-        Some(user) => {
-            let shared: Vec<&str> =
-                user.audiences.iter().map(String::as_str).filter(|held| wanted.contains(held)).collect();
-            if !wanted.is_empty() && shared.is_empty() {
-                json!({"authenticated": false, "user": {}, "error": format!("[invalid bearer token, token audiences {:?} is invalid for the target audiences {wanted:?}]", user.audiences)})
-            } else {
-                let mut status = json!({"authenticated": true,
-                    "user": {"username": user.name, "uid": user.uid, "groups": user.groups}});
-                if let (false, Some(fields)) = (wanted.is_empty(), status.as_object_mut()) {
-                    fields.insert("audiences".into(), json!(shared));
-                }
-                status
-            }
-        }
-        None => json!({"user": {}, "error": "[invalid bearer token, token lookup failed]"}),
-    };
-    json!({"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1",
-        "metadata": {"creationTimestamp": null}, "spec": spec, "status": status})
 }

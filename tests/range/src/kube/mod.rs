@@ -1,15 +1,21 @@
-//! A small Kubernetes API server: nodes (readable and writable), pods and namespaces (readable), access and token
-//! reviews. Plain http.
+//! A small Kubernetes API server: the resources that the responders use and any that a test adds, readable and
+//! writable; access and token reviews. Plain http. No controller stands behind it but the one below, and a garbage
+//! collector.
 //!
 //! After a write to a node the simulator does at once what the node lifecycle controller does soon: it mirrors
 //! `spec.unschedulable` as the taint `node.kubernetes.io/unschedulable`, under a further version
 //! ([`Kube::node_lifecycle`] turns that off).
 
 mod api;
+mod delete;
 mod discovery;
+mod evict;
+mod list;
 mod patch;
 mod rbac;
+mod review;
 mod select;
+mod served;
 mod state;
 mod status;
 mod validate;
@@ -63,7 +69,7 @@ impl Kube {
         let mut labelled =
             json!({"metadata": {"labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}}});
         patch::merge(&mut labelled, &given);
-        lock(&self.state).add("nodes", "", name, &labelled)
+        self.put("nodes", "", name, &labelled)
     }
 
     /// Adds or replaces a pod on a node; answers the uid. `given` is merged over a running pod.
@@ -72,7 +78,7 @@ impl Kube {
         let mut pod =
             json!({"spec": {"nodeName": node, "containers": [{"name": "main", "image": "example.com/app:1"}]}});
         patch::merge(&mut pod, &given);
-        lock(&self.state).add("pods", namespace, name, &pod)
+        self.put("pods", namespace, name, &pod)
     }
 
     /// Adds a namespace; answers the uid.
@@ -80,7 +86,52 @@ impl Kube {
     pub fn add_namespace(&self, name: &str, given: Value) -> String {
         let mut labelled = json!({"metadata": {"labels": {"kubernetes.io/metadata.name": name}}});
         patch::merge(&mut labelled, &given);
-        lock(&self.state).add("namespaces", "", name, &labelled)
+        self.put("namespaces", "", name, &labelled)
+    }
+
+    /// Serves a further resource, as a `CustomResourceDefinition` does.
+    pub fn serve(&self, group: &str, version: &str, plural: &str, kind: &str, namespaced: bool) {
+        lock(&self.state).served.push(served::Served::new(group, version, plural, kind, namespaced));
+    }
+
+    /// No longer serves a resource: `networkpolicies.networking.k8s.io`.
+    pub fn unserve(&self, qualified: &str) {
+        lock(&self.state).served.retain(|it| it.qualified() != qualified);
+    }
+
+    /// Adds or replaces an object of any resource (`deployments.apps`); answers the uid.
+    pub fn put(&self, qualified: &str, namespace: &str, name: &str, given: &Value) -> String {
+        let mut state = lock(&self.state);
+        let served = state.serving(qualified);
+        state.add(&served, namespace, name, given)
+    }
+
+    /// An object as it is now.
+    pub fn object(&self, qualified: &str, namespace: &str, name: &str) -> Option<Value> {
+        evict::sweep(&mut lock(&self.state));
+        lock(&self.state).objects.get(&(qualified.into(), namespace.into(), name.into())).cloned()
+    }
+
+    /// The objects of a resource.
+    pub fn objects(&self, qualified: &str) -> Vec<Value> {
+        let mut state = lock(&self.state);
+        evict::sweep(&mut state);
+        state.objects.iter().filter(|((of, ..), _)| of == qualified).map(|(_, object)| object.clone()).collect()
+    }
+
+    /// Writes to an object as somebody else would: a merge patch, under a new version.
+    pub fn edit(&self, qualified: &str, namespace: &str, name: &str, merge_patch: &Value) {
+        let mut state = lock(&self.state);
+        let key = (qualified.to_owned(), namespace.to_owned(), name.to_owned());
+        if let Some(mut object) = state.objects.get(&key).cloned() {
+            patch::merge(&mut object, merge_patch);
+            state.put(key, object);
+        }
+    }
+
+    /// Takes an object away, with what it owns.
+    pub fn remove(&self, qualified: &str, namespace: &str, name: &str) {
+        delete::remove(&mut lock(&self.state), &(qualified.into(), namespace.into(), name.into()), false);
     }
 
     /// Takes a node away.

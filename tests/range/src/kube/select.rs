@@ -18,7 +18,8 @@ pub(crate) fn fields(selector: &str, resource: &str, object: &Value) -> Result<b
             "status.podIP",
         ],
         "nodes" => &["metadata.name", "spec.unschedulable"],
-        _ => &["metadata.name", "status.phase"],
+        "namespaces" => &["metadata.name", "status.phase"],
+        _ => &["metadata.name", "metadata.namespace"],
     };
     let mut verdict = true;
     for term in selector.split(',').filter(|term| !term.is_empty()) {

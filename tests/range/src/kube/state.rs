@@ -1,11 +1,13 @@
 //! The simulator's objects, versions and users.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::rbac::User;
+use super::served::{self, Served};
 use crate::host::Call;
 
 /// (resource, namespace or "", name)
@@ -15,6 +17,7 @@ pub(crate) type Key = (String, String, String);
 pub(crate) struct State {
     version: u64,
     pub(crate) objects: BTreeMap<Key, Value>,
+    pub(crate) served: Vec<Served>,
     pub(crate) users: BTreeMap<String, User>,
     /// Whether a token is asked for at all.
     pub(crate) guarded: bool,
@@ -22,6 +25,8 @@ pub(crate) struct State {
     /// Lists begun before this version are expired.
     pub(crate) oldest_list: u64,
     pub(crate) log: Vec<Call>,
+    /// When deleted pods will have ended.
+    pub(crate) ending: BTreeMap<Key, Instant>,
 }
 
 impl State {
@@ -29,17 +34,26 @@ impl State {
         let mut state = Self {
             version: 1000,
             objects: BTreeMap::new(),
+            served: served::built_in(),
             users: BTreeMap::new(),
             guarded: false,
             node_lifecycle: true,
             oldest_list: 0,
             log: Vec::new(),
+            ending: BTreeMap::new(),
         };
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             let labels = json!({"metadata": {"labels": {"kubernetes.io/metadata.name": name}}});
-            state.add("namespaces", "", name, &labels);
+            let namespaces = state.serving("namespaces");
+            state.add(&namespaces, "", name, &labels);
         }
         state
+    }
+
+    /// A resource that is served.
+    pub(crate) fn serving(&self, qualified: &str) -> Served {
+        let found = self.served.iter().find(|it| it.qualified() == qualified).cloned();
+        found.unwrap_or_else(|| Served::new("", "v1", qualified, qualified, true))
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -47,19 +61,20 @@ impl State {
     }
 
     /// Stores an object as new: with uid, times and defaults; answers its uid.
-    pub(crate) fn add(&mut self, resource: &str, namespace: &str, name: &str, given: &Value) -> String {
-        let kind = kind(resource);
-        let mut object = json!({"apiVersion": "v1", "kind": kind, "metadata": {}});
+    pub(crate) fn add(&mut self, served: &Served, namespace: &str, name: &str, given: &Value) -> String {
+        let resource = served.qualified();
+        let mut object = json!({"apiVersion": served.api_version(), "kind": served.kind, "metadata": {}});
         super::patch::merge(&mut object, given);
         let uid = uuid::Uuid::new_v4().to_string();
-        let status = match resource {
+        let status = match resource.as_str() {
             "namespaces" => json!({"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}),
             "nodes" => json!({"spec": {}, "status": {
                 "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}],
                 "nodeInfo": {"kubeletVersion": "v1.34.0", "operatingSystem": "linux", "architecture": "amd64"}}}),
-            _ => {
+            "pods" => {
                 json!({"spec": {"restartPolicy": "Always", "serviceAccountName": "default"}, "status": {"phase": "Running"}})
             }
+            _ => json!({}),
         };
         fill(&mut object, &status);
         let mut meta = json!({"name": name, "uid": uid, "creationTimestamp": format!("{:.0}", Timestamp::now())});
@@ -71,7 +86,7 @@ impl State {
             fields.insert("uid".into(), given.clone().into());
         }
         super::patch::merge(&mut object, &json!({ "metadata": meta }));
-        self.put((resource.into(), namespace.into(), name.into()), object);
+        self.put((resource, namespace.into(), name.into()), object);
         given_uid.unwrap_or(uid)
     }
 
@@ -108,14 +123,6 @@ impl State {
             spec.remove("taints");
         }
         self.put(key, node);
-    }
-}
-
-pub(crate) fn kind(resource: &str) -> &'static str {
-    match resource {
-        "nodes" => "Node",
-        "pods" => "Pod",
-        _ => "Namespace",
     }
 }
 

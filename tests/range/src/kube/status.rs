@@ -9,11 +9,13 @@ pub(crate) struct Failure {
     pub(crate) reason: &'static str,
     pub(crate) message: String,
     pub(crate) details: Option<Value>,
+    /// The continue token of a list that expired.
+    pub(crate) next: Option<String>,
 }
 
 impl Failure {
     fn new(code: u16, reason: &'static str, message: String, details: Option<Value>) -> Self {
-        Self { code, reason, message, details }
+        Self { code, reason, message, details, next: None }
     }
 
     pub(crate) fn not_found(resource: &str, name: &str) -> Self {
@@ -55,6 +57,32 @@ impl Failure {
     pub(crate) fn conflict(resource: &str, name: &str, why: &str) -> Self {
         let message = format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}");
         Self::new(409, "Conflict", message, Some(json!({"name": name, "kind": resource})))
+    }
+
+    /// A disruption budget that does not let a pod go.
+    pub(crate) fn budget(cause: &str, retry_after: u32) -> Self {
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.".to_owned();
+        let mut details = json!({"causes": [{"reason": "DisruptionBudget", "message": cause}]});
+        if let (1.., Some(fields)) = (retry_after, details.as_object_mut()) {
+            fields.insert("retryAfterSeconds".into(), retry_after.into());
+        }
+        Self::new(429, "TooManyRequests", message, Some(details))
+    }
+
+    pub(crate) fn two_budgets() -> Self {
+        let message =
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.".to_owned();
+        Self::new(500, "", message, None)
+    }
+
+    /// Nothing can be created in a namespace that is being deleted.
+    pub(crate) fn namespace_ends(name: &str, namespace: &str) -> Self {
+        let message = format!(
+            "pods \"{name}\" is forbidden: unable to create new content in namespace {namespace} because it is being terminated"
+        );
+        let cause = json!({"reason": "NamespaceTerminating", "message": format!("namespace {namespace} is being terminated"),
+            "field": "metadata.namespace"});
+        Self::new(403, "Forbidden", message, Some(json!({"name": name, "kind": "pods", "causes": [cause]})))
     }
 
     pub(crate) fn modified(resource: &str, name: &str) -> Self {
@@ -104,11 +132,17 @@ impl Failure {
         Self::new(415, "UnsupportedMediaType", message, Some(json!({})))
     }
 
-    pub(crate) fn expired() -> Self {
+    pub(crate) fn exists(resource: &str, name: &str) -> Self {
+        let details = json!({"name": name, "kind": resource});
+        Self::new(409, "AlreadyExists", format!("{resource} \"{name}\" already exists"), Some(details))
+    }
+
+    /// A list that cannot be continued as it was; `next` continues it as it is now.
+    pub(crate) fn expired(next: &str) -> Self {
         let message = "The provided continue parameter is too old to display a consistent list result. You can start \
                        a new list without the continue parameter."
             .into();
-        Self::new(410, "Expired", message, None)
+        Self { next: Some(next.into()), ..Self::new(410, "Expired", message, None) }
     }
 
     pub(crate) fn body(&self) -> Value {
@@ -116,6 +150,9 @@ impl Failure {
             "message": self.message, "reason": self.reason, "code": self.code});
         if let (Some(fields), Some(details)) = (out.as_object_mut(), &self.details) {
             fields.insert("details".into(), details.clone());
+        }
+        if let (Some(next), Some(meta)) = (&self.next, out.get_mut("metadata").and_then(Value::as_object_mut)) {
+            meta.insert("continue".into(), next.clone().into());
         }
         out
     }

@@ -1,0 +1,1 @@
+//! The part of the AWS wing that writes EKS.

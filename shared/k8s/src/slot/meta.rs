@@ -1,0 +1,208 @@
+//! Labels and annotations of any object.
+
+use std::collections::BTreeMap;
+
+use futures::{FutureExt, future::BoxFuture};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stanch_core::{Disruption, Mark, Result, target::Cluster};
+
+use super::{
+    KubeState, KubeToken, Look, Place,
+    node::{damaged, explained, uid_of},
+};
+use crate::{
+    KubeApi, ObjectRef,
+    command::{kubectl, quote},
+    facts::strings,
+    patch,
+};
+
+/// One label of an object: a [`KubeState::text`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// Which object.
+    pub object: ObjectRef,
+    /// Its key.
+    pub key: String,
+}
+
+/// One annotation of an object: a [`KubeState::text`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotation {
+    /// Which object.
+    pub object: ObjectRef,
+    /// Its key.
+    pub key: String,
+}
+
+/// Our own annotations of an object, see [`MARKS`]: a [`KubeState::entries`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// Which object.
+    pub object: ObjectRef,
+}
+
+/// The annotations of [`Marks`]: incident, record, by whom, since when.
+pub const MARKS: [&str; 4] = ["stanch.dev/incident", "stanch.dev/record", "stanch.dev/by", "stanch.dev/since"];
+
+/// What [`Marks`] holds of what we leave.
+pub fn marks(mark: &Mark) -> BTreeMap<String, String> {
+    // An identity comes from outside: without control characters it cannot draw on the terminal of who reads it.
+    let by = mark.by.chars().filter(|c| !c.is_control()).take(200).collect();
+    let values = [mark.incident.to_string(), mark.record.to_string(), by, format!("{:.0}", mark.opened)];
+    MARKS.into_iter().map(str::to_owned).zip(values).collect()
+}
+
+const LABELS: &str = "labels";
+const ANNOTATIONS: &str = "annotations";
+
+fn entry<'a>(object: &'a Value, map: &str, key: &str) -> Option<&'a str> {
+    object.pointer("/metadata")?.get(map)?.get(key)?.as_str()
+}
+
+async fn look_at(object: &ObjectRef, map: &str, key: &str, api: &KubeApi) -> Result<Look> {
+    let seen = object.get(api).await?;
+    let state = KubeState::text(entry(&seen, map, key));
+    Ok(Look::new(state, Some(seen)))
+}
+
+async fn put_in(
+    object: &ObjectRef,
+    map: &str,
+    to: &BTreeMap<&str, Option<&str>>,
+    seen: &KubeToken,
+    api: &KubeApi,
+) -> Result<()> {
+    let present = seen.as_ref().and_then(|seen| seen.pointer("/metadata")?.get(map)?.as_object());
+    let patch = patch::entries(uid_of(object)?, map, present, to);
+    api.patch(object, &patch).await.map_err(|error| explained(object, error))
+}
+
+fn set(key: &str, value: Option<&str>) -> String {
+    match value {
+        Some(value) => quote(&format!("{key}={value}")).into_owned(),
+        None => format!("{key}-"),
+    }
+}
+
+impl Place for Label {
+    fn cluster(&self) -> &Cluster {
+        &self.object.cluster
+    }
+
+    fn look<'a>(&'a self, api: &'a KubeApi, _: &'a Mark) -> BoxFuture<'a, Result<Look>> {
+        look_at(&self.object, LABELS, &self.key, api).boxed()
+    }
+
+    fn put<'a>(
+        &'a self,
+        seen: &'a KubeToken,
+        to: &'a KubeState,
+        _: &'a Mark,
+        api: &'a KubeApi,
+    ) -> BoxFuture<'a, Result<()>> {
+        async move {
+            put_in(&self.object, LABELS, &BTreeMap::from([(self.key.as_str(), to.0.as_str())]), seen, api).await
+        }
+        .boxed()
+    }
+
+    fn what(&self, to: &KubeState) -> String {
+        let (key, words) = (&self.key, self.object.words());
+        match to.0.as_str() {
+            Some(value) => format!("label {words} with {key}={value}"),
+            None => format!("take the label {key} off {words}"),
+        }
+    }
+
+    fn command(&self, to: &KubeState, _: &Mark) -> String {
+        let entry = set(&self.key, to.0.as_str());
+        kubectl(&self.object.cluster, &format!("label {} {entry} --overwrite", self.object.kubectl()))
+    }
+
+    fn disruption(&self) -> Disruption {
+        // Every load balancer drops the node.
+        if self.key.starts_with("node.kubernetes.io/exclude") { Disruption::Service } else { Disruption::None }
+    }
+}
+
+impl Place for Annotation {
+    fn cluster(&self) -> &Cluster {
+        &self.object.cluster
+    }
+
+    fn look<'a>(&'a self, api: &'a KubeApi, _: &'a Mark) -> BoxFuture<'a, Result<Look>> {
+        look_at(&self.object, ANNOTATIONS, &self.key, api).boxed()
+    }
+
+    fn put<'a>(
+        &'a self,
+        seen: &'a KubeToken,
+        to: &'a KubeState,
+        _: &'a Mark,
+        api: &'a KubeApi,
+    ) -> BoxFuture<'a, Result<()>> {
+        async move {
+            put_in(&self.object, ANNOTATIONS, &BTreeMap::from([(self.key.as_str(), to.0.as_str())]), seen, api).await
+        }
+        .boxed()
+    }
+
+    fn what(&self, to: &KubeState) -> String {
+        let (key, words) = (&self.key, self.object.words());
+        match to.0.as_str() {
+            Some(value) => format!("annotate {words} with {key}={value}"),
+            None => format!("take the annotation {key} off {words}"),
+        }
+    }
+
+    fn command(&self, to: &KubeState, _: &Mark) -> String {
+        let entry = set(&self.key, to.0.as_str());
+        kubectl(&self.object.cluster, &format!("annotate {} {entry} --overwrite", self.object.kubectl()))
+    }
+}
+
+impl Place for Marks {
+    fn cluster(&self) -> &Cluster {
+        &self.object.cluster
+    }
+
+    fn look<'a>(&'a self, api: &'a KubeApi, _: &'a Mark) -> BoxFuture<'a, Result<Look>> {
+        async {
+            let seen = self.object.get(api).await?;
+            let mut entries = strings(&seen, "/metadata/annotations");
+            entries.retain(|key, _| MARKS.contains(&key.as_str()));
+            Ok(Look::new(KubeState::entries(entries), Some(seen)))
+        }
+        .boxed()
+    }
+
+    fn put<'a>(
+        &'a self,
+        seen: &'a KubeToken,
+        to: &'a KubeState,
+        _: &'a Mark,
+        api: &'a KubeApi,
+    ) -> BoxFuture<'a, Result<()>> {
+        async move {
+            let wanted = to.0.as_object().ok_or_else(|| damaged(&self.object))?;
+            let to = MARKS.into_iter().map(|key| (key, wanted.get(key).and_then(Value::as_str))).collect();
+            put_in(&self.object, ANNOTATIONS, &to, seen, api).await
+        }
+        .boxed()
+    }
+
+    fn what(&self, to: &KubeState) -> String {
+        let words = self.object.words();
+        match to.0.as_object() {
+            Some(entries) if !entries.is_empty() => format!("mark {words}: incident, record, by whom, since when"),
+            _ => format!("take our marks off {words}"),
+        }
+    }
+
+    fn command(&self, to: &KubeState, _: &Mark) -> String {
+        let marks: Vec<_> = MARKS.into_iter().map(|key| set(key, to.0.get(key).and_then(Value::as_str))).collect();
+        kubectl(&self.object.cluster, &format!("annotate {} {} --overwrite", self.object.kubectl(), marks.join(" ")))
+    }
+}
