@@ -26,6 +26,6 @@ mod tests;
 pub use api::{IamApi, InstanceProfile};
 pub use cloud::AwsIam;
 pub use policy::Policy;
-pub use principal::{Principal, Who};
+pub use principal::{Principal, Who, is_caller};
 pub use slot::{IamSlot, IamState, Inline, policy_name};
 pub use trust::{Trust, Web, closed, subject};

@@ -71,7 +71,7 @@ impl Principal {
     /// # Errors
     /// [`Kind::Refused`] for our own role or user; [`Kind::Unsupported`] for what a service owns.
     pub fn admit(&self, caller: &str) -> Result<()> {
-        if self.is(caller) {
+        if is_caller(&self.account, &self.who, caller) {
             return Err(Error::refused("it is who we act as: containing it would end this very work").on(self.who.to_string()));
         }
         let unsupported = |message: &str| Error::new(Kind::Unsupported, "plan", message).on(self.who.to_string());
@@ -90,19 +90,20 @@ impl Principal {
         Ok(())
     }
 
-    /// Whether an ARN of a caller is this principal's: `arn:…:sts::…:assumed-role/NAME/SESSION` has no path,
-    /// `arn:…:iam::…:user/PATH/NAME` has.
-    fn is(&self, caller: &str) -> bool {
-        let mut parts = caller.splitn(6, ':').skip(4);
-        let (Some(account), Some(resource)) = (parts.next(), parts.next()) else { return false };
-        let mut names = resource.split('/');
-        let named = match (names.next(), &self.who) {
-            (Some("assumed-role"), Who::Role(_)) => names.next(),
-            (Some("user"), Who::User(_)) => names.next_back(),
-            _ => None,
-        };
-        account == self.account.as_str() && named == Some(self.who.name().as_str())
-    }
+}
+
+/// Whether an ARN of a caller is that principal's: `arn:…:sts::…:assumed-role/NAME/SESSION` has no path,
+/// `arn:…:iam::…:user/PATH/NAME` has.
+pub fn is_caller(account: &AccountId, who: &Who, caller: &str) -> bool {
+    let mut parts = caller.splitn(6, ':').skip(4);
+    let (Some(of), Some(resource)) = (parts.next(), parts.next()) else { return false };
+    let mut names = resource.split('/');
+    let named = match (names.next(), who) {
+        (Some("assumed-role"), Who::Role(_)) => names.next(),
+        (Some("user"), Who::User(_)) => names.next_back(),
+        _ => None,
+    };
+    of == account.as_str() && named == Some(who.name().as_str())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_sdk_iam::types::StatusType;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use stanch_aws::{Reach, SdkConfig, classify, word};
+use stanch_aws::{Manner, Reach, SdkConfig, classify, word};
 use stanch_core::{
     Disruption, Error, Kind, Mark, Recorded, Result, Seen, Slot,
     names::{AccessKeyId, IamName},
@@ -29,7 +29,14 @@ pub struct Inline {
     pub who: Who,
     /// It denies sessions that are older than its own making: the time is set when its stage begins.
     #[serde(default)]
-    pub bound: bool,
+    bound: Manner<bool>,
+}
+
+impl Inline {
+    /// The record's policy of that principal; `bound`: it denies what is older than its own making.
+    pub const fn new(who: Who, bound: bool) -> Self {
+        Self { who, bound: Manner(bound) }
+    }
 }
 
 /// One place that can be written in IAM.
@@ -128,9 +135,8 @@ impl Slot for IamSlot {
             (Self::InlinePolicy(Inline { who, .. }), IamState::InlinePolicy { policy: None }) => {
                 format!("remove our deny from {who}")
             }
-            (Self::InlinePolicy(Inline { who, bound: true }), IamState::InlinePolicy { policy: Some(policy) }) => {
-                let until = deny::bound_of(policy).map_or_else(String::new, |at| format!(" ({at})"));
-                format!("deny the sessions of {who} that were issued before this is written{until}")
+            (Self::InlinePolicy(Inline { who, bound: Manner(true) }), _) => {
+                format!("deny the sessions of {who} that were issued before this is written")
             }
             (Self::InlinePolicy(Inline { who, .. }), _) => format!("deny everything to {who}"),
             (Self::TrustPolicy { role }, _) => format!("set who may assume role/{role}"),
@@ -183,7 +189,7 @@ impl Slot for IamSlot {
 
     fn bind(&self, to: &IamState, now: Timestamp) -> Option<IamState> {
         match (self, to) {
-            (Self::InlinePolicy(Inline { bound: true, .. }), IamState::InlinePolicy { policy: Some(policy) }) => {
+            (Self::InlinePolicy(Inline { bound: Manner(true), .. }), IamState::InlinePolicy { policy: Some(policy) }) => {
                 Some(IamState::InlinePolicy { policy: Some(deny::bound_to(policy, now)?) })
             }
             _ => None,

@@ -88,7 +88,7 @@ fn kind(code: &str, said: &str, status: u16) -> (Kind, Option<Duration>) {
         _ if code.starts_with("AccessDenied") || code.starts_with("ExpiredToken") => (Kind::Denied, None),
         "NoSuchEntity" | "ResourceNotFoundException" => (Kind::NotFound, None),
         // IAM's way to say that a role or policy is being changed, or belongs to a service.
-        "EntityTemporarilyUnmodifiable" | "ConcurrentModificationException" => (Kind::Conflict, None),
+        "EntityTemporarilyUnmodifiable" | "ConcurrentModificationException" | "ResourceInUseException" => (Kind::Conflict, None),
         "UnmodifiableEntity" | "LimitExceeded" | "PolicyNotAttachable" => (Kind::Unsupported, None),
         _ if code.ends_with("NotFound") => (Kind::NotFound, None),
         // The last two are quotas, not rates: waiting does not help, a person has to raise them or make room.

@@ -22,12 +22,14 @@ pub struct Instance {
     pub volumes: Vec<Volume>,
     /// Its root device is an instance store volume.
     pub instance_store_root: bool,
-    /// Its metadata service answers: that is where it gets credentials from.
-    pub imds: bool,
     /// Its network interfaces, the primary one first.
     pub interfaces: Vec<Interface>,
+    /// Its private IPv4 addresses: load balancers know targets by address, too.
+    pub private: Vec<String>,
     /// How many interfaces it has, whether or not they could be read.
     pub interface_count: usize,
+    /// Its metadata service answers: that is where it gets credentials from.
+    pub imds: bool,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -74,10 +76,16 @@ impl Instance {
             operator: operated.map(|operator| operator.principal().unwrap_or("another service").to_owned()),
             volumes,
             instance_store_root: described.root_device_type() == Some(&DeviceType::InstanceStore),
-            imds: described.metadata_options().and_then(|options| options.http_endpoint())
-                != Some(&InstanceMetadataEndpointState::Disabled),
+            private: described
+                .network_interfaces()
+                .iter()
+                .flat_map(|interface| interface.private_ip_addresses())
+                .filter_map(|address| address.private_ip_address().map(str::to_owned))
+                .collect(),
             interface_count: described.network_interfaces().len(),
             interfaces,
+            imds: described.metadata_options().and_then(|options| options.http_endpoint())
+                != Some(&InstanceMetadataEndpointState::Disabled),
             tags: described.tags().iter().filter_map(tag).collect(),
         }
     }
@@ -104,6 +112,11 @@ impl Instance {
             || attributes.contains('d')
             || ALWAYS.contains(&family)
             || PREFIXES.iter().any(|prefix| family.starts_with(prefix))
+    }
+
+    /// Whether it is terminated, or on its way: its volumes may already be deleted.
+    pub fn is_gone(&self) -> bool {
+        is_gone(&self.state)
     }
 
     /// The volume of that id.

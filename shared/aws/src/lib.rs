@@ -37,8 +37,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+/// What a service's clients are made of, for the other parts of the wing: see [`Aws::session`].
 pub use aws_config::SdkConfig;
-
 pub use check::line as check_line;
 pub use cidr::Cidr;
 pub use cloud::{Aws, exempt, shared_config};
@@ -55,7 +55,7 @@ pub use shell::{next_order, word};
 pub use slot::{
     AddressSlot, AddressState, AutoAssign, DeleteOnTermination, ElasticIp, InstanceAttribute, InstanceTag,
     InterfaceGroups, Ipv6Address, IsolationSlot, IsolationState, MAX_EXCLUDED, Manner, NoAddress, Place, Presence,
-    ProfileSlot, ProfileState, ProfileToken,
-    Protection, ProtectionSlot, ProtectionState, QuarantineGroup, Rules, SnapshotLock, SnapshotSet, SnapshotSlot,
-    SnapshotState, SnapshotToken, TagSlot, TagState, TerminationSlot, TerminationState, name_of, tag_value,
+    ProfileSlot, ProfileState, ProfileToken, Protection, ProtectionSlot, ProtectionState, QuarantineGroup, Rules,
+    SnapshotLock, SnapshotSet, SnapshotSlot, SnapshotState, SnapshotToken, TagSlot, TagState, TerminationSlot,
+    TerminationState, name_of, tag_value,
 };

@@ -63,7 +63,7 @@ impl<S: Reach> Cloud<Ec2Instance> for Ec2<S> {
     }
 
     fn needing(self, responder: &'static str, needs: Permissions) -> Self {
-        Self { aws: self.aws.needing(responder, needs), ..self }
+        self.aws.needing(responder, needs).into()
     }
 
     async fn warm(&self) {

@@ -209,6 +209,12 @@ pub struct GceFacts {
 pub(crate) const EXEMPT_LABEL: &str = "stanch-exempt";
 
 impl GceFacts {
+    /// A node of GKE Autopilot: Google manages it, and refuses changes to it (GKE: "Autopilot overview"). Its name
+    /// begins so, and labels of GKE are on it.
+    pub fn is_autopilot(&self) -> bool {
+        self.name.as_str().starts_with("gk3-") && self.labels.keys().any(|label| label.starts_with("goog-gke-"))
+    }
+
     /// Reads an instance resource.
     pub(crate) fn read(instance: model::Instance, asked: &str) -> Result<Self> {
         let odd = |what: &str| Error::new(Kind::Internal, "compute.instances.get", what).on(asked);

@@ -26,10 +26,12 @@ mod facts;
 mod gitops;
 mod identify;
 mod image;
+mod labels;
 mod list;
 mod lodgers;
 mod makers;
 mod object;
+mod outlook;
 mod own;
 mod patch;
 mod pods;
@@ -55,6 +57,7 @@ pub use identify::{
     AccountFacts, AccountNamed, GranteeFacts, KubeTarget, NamespaceFacts, PodFound, PodsFacts, Spared, WorkloadNamed,
 };
 pub use image::ImageName;
+pub use labels::{ISOLATE, checked_annotations, checked_labels, marked};
 pub use list::List;
 pub use lodgers::{Budget, Lodger};
 pub use makers::Maker;

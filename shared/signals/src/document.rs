@@ -61,8 +61,6 @@ impl Ends {
 /// A document that is known to be one.
 pub(crate) struct Document<'a> {
     text: &'a str,
-    /// What stands before each field in an error.
-    path: String,
     /// Texts that are written with escapes, without them.
     unescaped: Arena<String>,
     /// Where large objects and lists end.
@@ -78,6 +76,13 @@ pub(crate) struct Member {
     key: (usize, usize),
     pub(crate) start: usize,
     pub(crate) end: usize,
+}
+
+impl Member {
+    /// Its key as a value, quotes and all.
+    pub(crate) fn quoted_key(&self) -> (usize, usize) {
+        (self.key.0.saturating_sub(1), self.key.1 + 1)
+    }
 }
 
 impl std::fmt::Debug for Document<'_> {
@@ -98,16 +103,10 @@ impl<'a> Document<'a> {
         Ok(Self {
             text,
             ends,
-            path: String::new(),
             unescaped: Arena::with_capacity(0),
             objects: std::array::from_fn(|_| Cell::new((usize::MAX, 0, 0))),
             members: RefCell::new(Vec::new()),
         })
-    }
-
-    /// As a part of another document, whose field's path its own fields have in front.
-    pub(crate) fn under(self, path: String) -> Self {
-        Self { path, ..self }
     }
 
     /// Its one value.
@@ -237,7 +236,7 @@ impl<'a> Document<'a> {
 
     /// The way from the top to the value that starts here.
     pub(crate) fn path_to(&'a self, wanted: usize) -> String {
-        let mut path = self.path.clone();
+        let mut path = String::new();
         let mut start = self.space(0);
         while start != wanted {
             let mut members = Members::of(self, start, self.end_of(start)).enumerate();
@@ -356,7 +355,7 @@ mod tests {
     /// Builds a document again from what the lazy reader finds.
     fn built(at: At<'_>) -> Result<Value> {
         Ok(if at.is_object() {
-            let entries = at.entries().map(|(key, at)| Ok((key.to_owned(), built(at)?)));
+            let entries = at.entries().map(|(key, at)| Ok((key.required_text()?.to_owned(), built(at)?)));
             Value::Object(entries.collect::<Result<_>>()?)
         } else if at.is_list() {
             Value::Array(at.each()?.map(built).collect::<Result<_>>()?)

@@ -20,6 +20,9 @@ pub(crate) fn plain(text: &str) -> String {
 /// A code as words: `DEFENSE_EVASION` and `defense-evasion` are Defense Evasion.
 pub(crate) fn title(code: &str) -> String {
     let words = code.split(['_', '-', ' ']).filter(|word| !word.is_empty()).map(|word| {
+        if word.eq_ignore_ascii_case("and") {
+            return "and".to_owned();
+        }
         let mut letters = word.chars();
         let first = letters.next().map(|first| first.to_ascii_uppercase());
         first.into_iter().chain(letters.map(|c| c.to_ascii_lowercase())).collect::<String>()
@@ -119,6 +122,7 @@ mod tests {
         for code in ["DEFENSE_EVASION", "defense-evasion", "Defense Evasion"] {
             assert_eq!(title(code), "Defense Evasion");
         }
+        assert_eq!(title("COMMAND_AND_CONTROL"), "Command and Control");
     }
 
     #[test]

@@ -239,6 +239,11 @@ impl Slot for AddressSlot {
     fn lag(&self) -> Duration {
         LAG
     }
+
+    /// What is written is the whole state.
+    fn repeatable(&self) -> bool {
+        true
+    }
 }
 
 impl AddressSlot {

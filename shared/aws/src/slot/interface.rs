@@ -59,7 +59,8 @@ impl InterfaceGroups {
         })
     }
 
-    pub(super) async fn write(&self, to: &IsolationState, open: bool, api: &Ec2Api) -> Result<()> {
+    /// `close` alone where it may be half done: then it is closed at once, and never opened again.
+    pub(super) async fn write(&self, to: &IsolationState, close: bool, api: &Ec2Api) -> Result<()> {
         let closing = match to {
             // A group that was there before us and is gone cannot be brought back.
             IsolationState::Groups { groups } => return self.set(groups.clone(), api).await,
@@ -73,7 +74,7 @@ impl InterfaceGroups {
             }
             _ => return Err(Error::new(Kind::Internal, OPERATION, "nothing goes back to half done")),
         };
-        if !self.cut_tracked.0 || open {
+        if !self.cut_tracked.0 || close {
             return self.set(vec![closing], api).await;
         }
         let opening = api.quarantine_id(&self.group(Rules::Open)).await?;

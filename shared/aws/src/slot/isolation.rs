@@ -83,7 +83,7 @@ impl Slot for IsolationSlot {
     }
 
     async fn write(change: Recorded<'_, Self>, seen: &Seen<Self>, api: &Ec2Api) -> Result<()> {
-        change.slot().carry_out(change.to(), change.mark(), &seen.token, api).await
+        change.slot().carry_out(change.to(), change.mark(), &seen.token, change.again(), api).await
     }
 
     fn what(&self, to: &IsolationState) -> String {
@@ -128,6 +128,11 @@ impl Slot for IsolationSlot {
     fn lag(&self) -> Duration {
         LAG
     }
+
+    /// What is written is the whole state.
+    fn repeatable(&self) -> bool {
+        true
+    }
 }
 
 impl IsolationSlot {
@@ -137,13 +142,14 @@ impl IsolationSlot {
         to: &IsolationState,
         mark: &Mark,
         token: &IsolationToken,
+        again: bool,
         api: &Ec2Api,
     ) -> Result<()> {
         match (self, to, token) {
             (Self::Group(slot), IsolationState::Group { group }, IsolationToken::Group(id)) => {
                 slot.write(*group, id.as_ref(), mark, api).await
             }
-            (Self::Interface(slot), to, IsolationToken::Interface { open }) => slot.write(to, *open, api).await,
+            (Self::Interface(slot), to, IsolationToken::Interface { open }) => slot.write(to, *open || again, api).await,
             _ => Err(Error::new(Kind::Internal, "write", "a state of another slot")),
         }
     }

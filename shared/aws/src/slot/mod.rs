@@ -7,8 +7,8 @@
 //! | [`IsolationSlot`] | quarantine groups, and the groups of interfaces |
 //! | [`ProtectionSlot`] | what keeps an instance and its volumes from being ended |
 //! | [`AddressSlot`] | public addresses of interfaces |
-//! | [`ProfileSlot`] | where an instance gets credentials from |
 //! | [`TagSlot`] | tags of an instance |
+//! | [`ProfileSlot`] | the instance profile, and the metadata service that hands its credentials out |
 //! | [`TerminationSlot`] | the end of an instance |
 
 mod address;

@@ -180,6 +180,11 @@ impl Slot for ProtectionSlot {
     fn lag(&self) -> Duration {
         LAG
     }
+
+    /// What is written is the whole state.
+    fn repeatable(&self) -> bool {
+        true
+    }
 }
 
 impl ProtectionSlot {

@@ -101,6 +101,11 @@ impl Slot for TagSlot {
     fn lag(&self) -> Duration {
         LAG
     }
+
+    /// What is written is the whole state.
+    fn repeatable(&self) -> bool {
+        true
+    }
 }
 
 impl TagSlot {

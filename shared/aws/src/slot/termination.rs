@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_ec2::types::{AttributeBooleanValue, InstanceAttributeName};
+use aws_sdk_ec2::types::AttributeBooleanValue;
 use serde::{Deserialize, Serialize};
 use stanch_core::{
     Disruption, Error, Kind, Mark, Recorded, Result, Seen, Slot,
@@ -13,7 +13,7 @@ use stanch_core::{
     target::Ec2Instance,
 };
 
-use super::LAG;
+use super::{LAG, Protection};
 use crate::{
     ec2::{Ec2Api, dry_run},
     error::classify,
@@ -65,7 +65,7 @@ impl Slot for TerminationSlot {
     async fn look(&self, api: &Ec2Api, _: &Mark) -> Result<Seen<Self>> {
         let (state, settling) = match self {
             Self::TerminationProtection { instance, .. } => {
-                let state = TerminationState::Protection { termination_protected: api.protected(instance).await? };
+                let state = TerminationState::Protection { termination_protected: api.protects(instance, Protection::Termination).await? };
                 (state, None)
             }
             Self::Life { instance, .. } => {
@@ -156,7 +156,7 @@ impl Reach for TerminationSlot {
     async fn attempt(api: &Ec2Api, target: &Ec2Instance, action: &'static str) -> Option<Result<()>> {
         let id = target.id.as_str();
         Some(match action {
-            "ec2:DescribeInstanceAttribute" => api.protected(&target.id).await.map(drop),
+            "ec2:DescribeInstanceAttribute" => api.protects(&target.id, Protection::Termination).await.map(drop),
             "ec2:DescribeSnapshots" => {
                 let call = api.client.describe_snapshots().owner_ids("self").max_results(5).dry_run(true);
                 dry_run(action, id, call.send().await)
@@ -193,23 +193,5 @@ impl TerminationSlot {
             }
             _ => Err(Error::new(Kind::Refused, "undo", "a terminated instance does not come back")),
         }
-    }
-}
-
-impl Ec2Api {
-    /// Whether termination by the API is switched off. One call, `ec2:DescribeInstanceAttribute`.
-    ///
-    /// # Errors
-    /// Whatever EC2 answers, classified.
-    pub async fn protected(&self, instance: &InstanceId) -> Result<bool> {
-        let found = self
-            .client
-            .describe_instance_attribute()
-            .instance_id(instance.as_str())
-            .attribute(InstanceAttributeName::DisableApiTermination)
-            .send()
-            .await
-            .map_err(|error| classify("ec2:DescribeInstanceAttribute", instance.as_str(), error))?;
-        Ok(found.disable_api_termination().and_then(AttributeBooleanValue::value).unwrap_or(false))
     }
 }

@@ -136,7 +136,8 @@ pub(super) fn falco_entry(entry: &Entry<'_>, payload: &At<'_>, context: &Context
     let namespace = entry.labels.get("namespace_name")?.text()?;
     if !of_falco("container_name")? || !(of_falco("namespace_name")? || namespace == Some("kube-system")) {
         alert.subjects.clear();
-        let why = "this is not Falco's log: its container must be called falco, in a namespace called falco or kube-system";
+        let why =
+            "this is not Falco's log: its container must be called falco, in a namespace called falco or kube-system";
         alert.note = Some(alert.note.map_or_else(|| why.to_owned(), |note| format!("{note}; {why}")));
     }
     Ok(alert)

@@ -129,8 +129,13 @@ impl ControlPlane {
     pub fn user_kubeconfig(&self, name: &str, rules: &Value) -> io::Result<PathBuf> {
         let token = self.user_token(name, rules)?;
         let path = self.scratch.path().join(format!("{name}.kubeconfig"));
-        std::fs::write(&path, self.cluster.kubeconfig(&token))?;
+        std::fs::write(&path, self.kubeconfig_of(&token))?;
         Ok(path)
+    }
+
+    /// A kubeconfig for a token.
+    pub fn kubeconfig_of(&self, token: &str) -> String {
+        self.cluster.kubeconfig(token)
     }
 }
 

@@ -213,6 +213,19 @@ impl Gce {
         state.common.entry(project.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
     }
 
+    /// Sets metadata of an instance, as its own service account may; an empty value takes the entry away.
+    pub fn instance_metadata(&self, project: &str, name: &str, key: &str, value: &str) {
+        let mut state = lock(&self.state);
+        let of = |kept: &&mut state::KeptInstance| kept.seed.project == project && kept.seed.name == name;
+        for kept in state.instances.iter_mut().filter(of) {
+            let entries = &mut kept.seed.metadata;
+            match value {
+                "" => drop(entries.remove(key)),
+                value => drop(entries.insert(key.to_owned(), value.to_owned())),
+            }
+        }
+    }
+
     /// The number that stands for a project in what Google writes itself.
     pub fn project_number(project: &str) -> u64 {
         state::project_number(project)

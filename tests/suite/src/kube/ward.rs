@@ -1,0 +1,119 @@
+//! One responder, as a process with a ledger, on a cluster.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{FutureExt, future::BoxFuture};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use stanch_core::{
+    Caller, Cause, Clock, Driver, Guard, Limits, Mode, Order, Report, Request, Responder, Store, Target,
+};
+use stanch_k8s::{Kube, KubeTarget};
+
+use super::{Cluster, Right, declared};
+use crate::memory::Memory;
+
+/// A responder with a ledger of its own.
+pub struct Ward<R: Responder> {
+    driver: Driver<R>,
+    ledger: Arc<dyn Store>,
+}
+
+impl<R: Responder> std::fmt::Debug for Ward<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ward({})", R::NAME)
+    }
+}
+
+struct Real;
+
+impl Clock for Real {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+    fn pause(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(wait).boxed()
+    }
+    fn limit(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(wait).boxed()
+    }
+    fn chance(&self) -> u64 {
+        7
+    }
+}
+
+impl Cluster {
+    /// A responder with exactly the rights that it declares.
+    pub fn ward<R>(&self) -> Ward<R>
+    where
+        R: Responder<Cloud = Kube, Target: KubeTarget>,
+    {
+        self.ward_of(&declared::<R>(), Arc::new(Memory::default()))
+    }
+
+    /// A responder with these rights, on this ledger.
+    pub fn ward_of<R>(&self, rights: &[Right], ledger: Arc<dyn Store>) -> Ward<R>
+    where
+        R: Responder<Cloud = Kube, Target: KubeTarget>,
+    {
+        self.ward_at(Kube::with_kubeconfig(self.kubeconfig(rights), None), ledger, Guard::default())
+    }
+
+    /// A responder on this wing and ledger, under this guard.
+    pub fn ward_at<R>(&self, kube: Kube, ledger: Arc<dyn Store>, guard: Guard) -> Ward<R>
+    where
+        R: Responder<Cloud = Kube, Target: KubeTarget>,
+    {
+        let limits = Limits { per_ten_minutes: 1_000, per_day: 1_000, ..Limits::default() };
+        let guard = if guard.limits.is_empty() {
+            Guard { limits: [(R::NAME.to_owned(), limits)].into(), ..guard }
+        } else {
+            guard
+        };
+        Ward { driver: Driver::new(kube, Arc::clone(&ledger), guard, Arc::new(Real)), ledger }
+    }
+}
+
+impl<R: Responder> Ward<R> {
+    /// Its ledger, for another process.
+    pub fn ledger(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.ledger)
+    }
+
+    /// A person's order.
+    pub async fn run(&self, mode: Mode, target: &Target, options: Value) -> Report {
+        self.run_for("inc-1", mode, target, options).await
+    }
+
+    /// A person's order for an incident.
+    pub async fn run_for(&self, incident: &str, mode: Mode, target: &Target, options: Value) -> Report {
+        self.order(Order {
+            mode,
+            incident: incident.parse().unwrap(),
+            target: target.clone(),
+            options,
+            requested_by: None,
+            protected: false,
+        })
+        .await
+    }
+
+    /// An order.
+    pub async fn order(&self, order: Order) -> Report {
+        self.driver
+            .run(&Request {
+                order,
+                cause: Cause::Person,
+                caller: Caller { id: "analyst@example.com".to_owned(), proved_at: None },
+                id: format!("delivery-{}", crate::number()),
+                deadline: Timestamp::now() + SignedDuration::from_mins(5),
+            })
+            .await
+    }
+}
+
+/// What a report leaves, as text.
+pub fn remaining(report: &Report) -> String {
+    let line = |it: &stanch_core::Remaining| format!("{} -> {}\n", it.what, it.next.as_deref().unwrap_or_default());
+    report.remaining.iter().map(line).collect()
+}
