@@ -16,5 +16,6 @@ mod aws_instance;
 mod aws_roles;
 mod ec2;
 mod gcp;
+mod gcp_vm;
 mod k8s;
 mod suite;

@@ -21,6 +21,11 @@ use aws_protect_instance::AwsProtectInstance;
 use aws_release_instance::AwsReleaseInstance;
 use aws_remove_public_ip::AwsRemovePublicIp;
 use aws_snapshot_volumes::AwsSnapshotVolumes;
+use gcp_allow_bastion::GcpAllowBastion;
+use gcp_isolate_instance::GcpIsolateInstance;
+use gcp_mark_instance::GcpMarkInstance;
+use gcp_protect_instance::GcpProtectInstance;
+use gcp_remove_external_ip::GcpRemoveExternalIp;
 use aws_terminate_instance::AwsTerminateInstance;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
@@ -65,6 +70,14 @@ fn said<R: Responder>() -> (&'static str, Said) {
 
 fn responders() -> BTreeMap<&'static str, Said> {
     BTreeMap::from([
+        said::<AwsSnapshotVolumes>(),
+        said::<GcpAllowBastion>(),
+        said::<GcpIsolateInstance>(),
+        said::<GcpMarkInstance>(),
+        said::<GcpProtectInstance>(),
+        said::<GcpRemoveExternalIp>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
         said::<AwsIsolateInstance>(),
         said::<AwsMarkInstance>(),
         said::<AwsProtectInstance>(),
