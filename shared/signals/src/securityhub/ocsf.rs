@@ -54,7 +54,7 @@ pub(super) fn finding(finding: &At<'_>, event: Option<&At<'_>>, context: &Contex
         }
         let place = Place { account, region: finding.get("cloud")?.get("region")?.name()? };
         let resources = finding.get("resources")?.each()?.map(|it| resource(&it)).collect::<Result<Vec<_>>>()?;
-        read(&resources, &place, &mut notes)
+        read(&resources, &place, of_kind.is_some_and(Kind::is_credential_theft), &mut notes)
     })();
     let (found, unread) = lenient(found, inactive)?;
     unread.into_iter().for_each(|note| notes.add(note));

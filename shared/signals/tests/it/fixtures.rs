@@ -193,3 +193,22 @@ fn redeliveries_and_relays_make_one_incident() -> io::Result<()> {
     assert_ne!(incident("logentry/gce-instance.json")?, incident("logentry/gke-node.json")?);
     Ok(())
 }
+
+#[test]
+fn guardduty_through_security_hub_is_the_same_incident_with_the_same_subjects() -> io::Result<()> {
+    let read = |file: &str| -> io::Result<_> {
+        let bytes = fs::read(fixtures().join(file))?;
+        Ok(decode(&bytes, &context(EKS)).expect(file).remove(0))
+    };
+    for (direct, through) in [
+        ("guardduty/ec2.json", "securityhub/imported-guardduty-ec2.json"),
+        ("guardduty/ec2.json", "securityhub/ocsf-guardduty-ec2.json"),
+        ("guardduty/ec2.json", "securityhub/aggregated-region.json"),
+        ("guardduty/credential-exfiltration.json", "securityhub/imported-guardduty-credentials.json"),
+    ] {
+        let (direct, through) = (read(direct)?, read(through)?);
+        assert_eq!((&direct.incident, &direct.rule, direct.source), (&through.incident, &through.rule, through.source));
+        assert_eq!(direct.subjects, through.subjects, "{}", direct.rule);
+    }
+    Ok(())
+}
