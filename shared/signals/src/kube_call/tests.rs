@@ -121,8 +121,10 @@ fn privileged_pods_are_told_from_others() -> Result<()> {
 #[test]
 fn rights_are_graded() -> Result<()> {
     let binding = |role: &str, subject: &str| {
-        severity(&json!({"verb": "create", "resource": "clusterrolebindings", "name": "b", "user": "alice", "request": {
-            "roleRef": {"name": role}, "subjects": [{"kind": "User", "name": subject}]}}))
+        severity(
+            &json!({"verb": "create", "resource": "clusterrolebindings", "name": "b", "user": "alice", "request": {
+            "roleRef": {"name": role}, "subjects": [{"kind": "User", "name": subject}]}}),
+        )
     };
     assert_eq!(binding("view", "bob")?, Some(Severity::Medium));
     assert_eq!(binding("cluster-admin", "bob")?, Some(Severity::High));

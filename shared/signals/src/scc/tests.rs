@@ -87,8 +87,16 @@ fn each_place_of_a_vm_is_read_and_a_second_must_agree() -> Result<()> {
         with(finding(VM), details, json!("/projects/shop-prod/zones/../instances/vm-1")),
         with(finding(VM), "/finding/sourceProperties/affectedResources", affected(&other)),
         with(finding(VM), "/resource/displayName", json!("vm-2")),
-        with(finding(VM), "/finding/sourceProperties/properties", with(brute.clone(), "/zone", json!("europe-west1-c"))),
-        with(finding(project), "/finding/sourceProperties/properties", with(brute, "/attempts/1/vmName", json!("vm-2"))),
+        with(
+            finding(VM),
+            "/finding/sourceProperties/properties",
+            with(brute.clone(), "/zone", json!("europe-west1-c")),
+        ),
+        with(
+            finding(project),
+            "/finding/sourceProperties/properties",
+            with(brute, "/attempts/1/vmName", json!("vm-2")),
+        ),
         finding(""),
         finding("vm-1"),
         finding("//compute.googleapis.com/projects/shop-prod/zones/../../other/zones/z/instances/i"),
@@ -108,7 +116,8 @@ fn a_numeric_id_comes_with_the_name_that_is_shown() -> Result<()> {
 }
 
 fn container_threat() -> Value {
-    let pod = json!({"ns": "web", "name": "cart-1", "containers": [{"name": "cart", "uri": "registry.example.com/cart:1"}]});
+    let pod =
+        json!({"ns": "web", "name": "cart-1", "containers": [{"name": "cart", "uri": "registry.example.com/cart:1"}]});
     let mut document = finding(CLUSTER);
     document["finding"]["category"] = json!("Added Binary Executed");
     document["finding"]["parentDisplayName"] = json!("Container Threat Detection");

@@ -33,7 +33,10 @@ fn report() -> Value {
 #[test]
 fn a_report_names_the_workload_and_the_image() -> Result<()> {
     let alert = alert(CLUSTER, &report())?;
-    assert_eq!(names(&alert), ["context:prod ReplicaSet/web/cart-5d", "context:prod image/docker.io/library/nginx:1.16"]);
+    assert_eq!(
+        names(&alert),
+        ["context:prod ReplicaSet/web/cart-5d", "context:prod image/docker.io/library/nginx:1.16"]
+    );
     assert_eq!((alert.rule.as_str(), alert.severity), ("CVE-2026-0002", Some(Severity::Critical)));
     assert_eq!((alert.count, alert.note.as_deref()), (Some(6), Some("1 critical; 2 high")));
     Ok(())
@@ -72,7 +75,8 @@ fn the_worst_count_is_the_severity_and_no_count_is_no_alert() -> Result<()> {
 #[test]
 fn a_new_scan_is_the_same_incident_and_a_deleted_report_is_inactive() -> Result<()> {
     let first = alert(CLUSTER, &report())?;
-    let again = with(with(report(), "/metadata/uid", json!("v-2")), "/report/updateTimestamp", json!("2026-11-20T01:00:00Z"));
+    let again =
+        with(with(report(), "/metadata/uid", json!("v-2")), "/report/updateTimestamp", json!("2026-11-20T01:00:00Z"));
     assert_eq!(alert(CLUSTER, &again)?.incident, first.incident);
     let other = alert(CLUSTER, &with(report(), "/report/artifact/tag", json!("1.17")))?;
     assert_ne!(other.incident, first.incident);
