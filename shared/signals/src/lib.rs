@@ -49,6 +49,7 @@ mod tracee;
 mod trivy;
 
 pub use context::{Context, Limits, MAX_BYTES};
+use jiff::{SignedDuration, Timestamp};
 use stanch_core::{Alert, Error, Result};
 
 use crate::{
@@ -91,12 +92,17 @@ pub fn decode_each(bytes: &[u8], context: &Context) -> Result<Vec<Result<Alert>>
     let mut decoder = Decoder { context, items: Vec::new() };
     decoder.bytes(bytes, Wrapped::default())?;
     for alert in decoder.items.iter_mut().flatten() {
-        let times = [alert.first_seen, alert.last_seen];
-        if alert.inactive.is_none() && times.into_iter().flatten().any(|it| guardduty::is_future(it, context.now)) {
-            alert.inactive = Some(FUTURE.to_owned());
-        }
+        distrust_future(alert, [alert.first_seen, alert.last_seen], context.now);
     }
     Ok(decoder.items)
+}
+
+/// An alert from further ahead than clocks differ is not acted on.
+fn distrust_future(alert: &mut Alert, times: [Option<Timestamp>; 2], now: Timestamp) {
+    let is_future = |time: Timestamp| time.duration_since(now) > SignedDuration::from_mins(5);
+    if alert.inactive.is_none() && times.into_iter().flatten().any(is_future) {
+        alert.inactive = Some(FUTURE.to_owned());
+    }
 }
 
 /// One body on its way to alerts.
@@ -188,7 +194,19 @@ impl Decoder<'_> {
 
     /// A document that stands as text in another.
     fn text(&mut self, at: &At<'_>, wrapped: Wrapped) -> Result<()> {
-        self.bytes(at.required_text()?.as_bytes(), wrapped).map_err(|error| error.within(&at.path()))
+        self.bytes_under(at.required_text()?.as_bytes(), &at.path(), wrapped)
+    }
+
+    /// A document that was found somewhere: its errors, and those of its items, say where.
+    fn bytes_under(&mut self, bytes: &[u8], path: &str, wrapped: Wrapped) -> Result<()> {
+        let before = self.items.len();
+        let read = self.bytes(bytes, wrapped).map_err(|error| error.within(path));
+        for item in self.items.iter_mut().skip(before) {
+            if let Err(error) = item {
+                *error = std::mem::replace(error, Error::invalid("", "")).within(path);
+            }
+        }
+        read
     }
 
     fn items(&mut self, items: Vec<Result<Alert>>) -> Result<()> {
@@ -202,7 +220,8 @@ impl Decoder<'_> {
         if event.get("detail")?.raw().is_some_and(|detail| detail.len() > limit) {
             return Err(Limits::exceeded("detail", "event-bridge", limit));
         }
-        let source = event.get("source")?;
+        let (source, sent) = (event.get("source")?, event.get("time")?.time()?);
+        let before = self.items.len();
         match source.text()? {
             Some("aws.guardduty") => self.one(guardduty::event(event, self.context)?),
             Some("aws.securityhub") => self.items(securityhub::event(event, self.context)?),
@@ -210,13 +229,17 @@ impl Decoder<'_> {
                 .wrong("must be aws.guardduty or aws.securityhub: Stanch does not know the events of other services")),
             _ => Err(source
                 .wrong("must be aws.guardduty or aws.securityhub: a source without aws. can be forged with PutEvents")),
+        }?;
+        for alert in self.items.iter_mut().skip(before).flatten() {
+            distrust_future(alert, [sent, None], self.context.now);
         }
+        Ok(())
     }
 
     fn inner(&mut self, inner: Inner<'_>, wrapped: Wrapped) -> Result<()> {
         match inner {
             Inner::Part(part) => self.part(&part, wrapped),
-            Inner::Bytes(bytes, path) => self.bytes(&bytes, wrapped).map_err(|error| error.within(&path)),
+            Inner::Bytes(bytes, path) => self.bytes_under(&bytes, &path, wrapped),
         }
     }
 

@@ -15,7 +15,6 @@ pub(crate) mod place;
 mod sequence;
 mod subjects;
 
-use jiff::{SignedDuration, Timestamp};
 use stanch_core::{Alert, IncidentId, Result, Severity, Source};
 
 use self::finding_type::Kind;
@@ -44,11 +43,6 @@ pub(crate) fn bare(finding_: &At<'_>, context: &Context) -> Result<Alert> {
     finding(&finding_.in_either_case(), None, context)
 }
 
-/// Is the time further ahead than clocks differ?
-pub(crate) fn is_future(time: Timestamp, now: Timestamp) -> bool {
-    time.duration_since(now) > SignedDuration::from_mins(5)
-}
-
 fn finding(finding: &At<'_>, envelope: Option<&At<'_>>, context: &Context) -> Result<Alert> {
     let mut notes = Notes::default();
     let id = finding.get("id")?;
@@ -71,7 +65,7 @@ fn finding(finding: &At<'_>, envelope: Option<&At<'_>>, context: &Context) -> Re
     let section = resource.section()?;
     let (archived, sample) = (service.get("archived")?.flag()?, is_sample(&service, &resource)?);
 
-    let mut read = || {
+    let mut read = |envelope| {
         let place = place::read(finding, finding_id, envelope, context, kind.is_global())?;
         if kind.is_sequence() {
             return sequence::read(&service, &place, &mut notes);
@@ -82,14 +76,14 @@ fn finding(finding: &At<'_>, envelope: Option<&At<'_>>, context: &Context) -> Re
         notes.add("the finding names no resource");
         Ok(subjects::Found::default())
     };
-    let found = read();
+    let found = read(envelope);
     // A sample's account or cluster need not be real ("GeneratedFindingEKSClusterArn" is no ARN). Nothing is done
     // about a sample anyway, so it is shown instead of refused.
     let found = match found {
-        Err(error) if sample => {
+        Err(error) if sample => read(None).unwrap_or_else(|_| {
             notes.add(format!("the sample's resource cannot be read ({error})"));
             subjects::Found::default()
-        }
+        }),
         found => found?,
     };
     let tactic = if kind.is_sequence() { sequence::tactics(&service)? } else { None };

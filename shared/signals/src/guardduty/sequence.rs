@@ -21,8 +21,8 @@ pub(super) fn read(service: &At<'_>, place: &Place, notes: &mut Notes) -> Result
     let sequence = service.get("detection")?.get("sequence")?;
     let resources = sequence.get("resources")?.items()?;
     let cluster = cluster(&resources, place, notes)?;
-    // Pods before what they run on, and images, which others may run too, last.
-    for wanted in ["KUBERNETES_WORKLOAD", "EC2_INSTANCE", "AUTOSCALING_AUTO_SCALING_GROUP", "ACCESS_KEY", "CONTAINER"] {
+    // Pods before what they run on.
+    for wanted in ["KUBERNETES_WORKLOAD", "EC2_INSTANCE", "AUTOSCALING_AUTO_SCALING_GROUP", "ACCESS_KEY"] {
         for resource in &resources {
             if resource.get("resourceType")?.text()? != Some(wanted) {
                 continue;
@@ -40,7 +40,7 @@ pub(super) fn read(service: &At<'_>, place: &Place, notes: &mut Notes) -> Result
                         instance(&uid, place, &mut found, notes)?;
                     }
                 }
-                "ACCESS_KEY" => {
+                _ => {
                     let key = data.get("accessKey")?;
                     if key.section()?.is_some() {
                         let kind = key.get("userType")?.text()?;
@@ -48,12 +48,17 @@ pub(super) fn read(service: &At<'_>, place: &Place, notes: &mut Notes) -> Result
                         add_principal(&mut found.subjects, subject);
                     }
                 }
-                _ => kube::add(&mut found.subjects, image(&data, cluster.as_ref(), notes)?),
             }
         }
     }
     for actor in sequence.get("actors")?.each()? {
         self::actor(&actor, place, cluster.as_ref(), &mut found, notes)?;
+    }
+    // Others may run the same image.
+    for container in &resources {
+        if container.get("resourceType")?.text()? == Some("CONTAINER") && is_here(container, place)? {
+            kube::add(&mut found.subjects, image(&container.get("data")?, cluster.as_ref(), notes)?);
+        }
     }
     if found.subjects.is_empty() {
         notes.add("the sequence names nothing that a responder takes");

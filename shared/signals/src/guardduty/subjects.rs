@@ -129,7 +129,9 @@ fn instance(resource: &At<'_>, place: &Place, kind: Kind<'_>, found: &mut Found,
     let mut places = vec![(at, named)];
     if kind.is_credential_theft() {
         let caller = resource.get("accessKeyDetails")?;
-        if caller.section()?.is_some() {
+        // Only a role has sessions that EC2 names.
+        let kind = if caller.section()?.is_some() { caller.get("userType")?.text()? } else { None };
+        if matches!(kind, Some("AssumedRole" | "Role")) {
             let at = caller.get("principalId")?;
             places.push((at, instance_session(&at)?.map(|session| at.parse(session)).transpose()?));
         }

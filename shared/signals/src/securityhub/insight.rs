@@ -41,7 +41,7 @@ pub(super) fn results(event: &At<'_>, detail: &At<'_>, context: &Context) -> Res
                 } else {
                     super::resource::Found::default()
                 };
-                if found.subjects.is_empty() {
+                if !by_resource {
                     notes.add("the result names nothing that a responder takes");
                 }
                 Ok(Alert {

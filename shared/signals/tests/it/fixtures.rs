@@ -30,7 +30,7 @@ const EVENTS: [(&str, &str, &str); 26] = [
         "eks:210987654321/eu-central-1/shop pod/web/cart-7c9d8f6b5-x2k4q, aws:210987654321 i-0a1b2c3d4e5f67890, \
          eks:210987654321/eu-central-1/shop image/registry.example.com/shop/cart:1.4",
     ),
-    ("guardduty/iam-role.json", "", "aws:210987654321 role/shop-node"),
+    ("guardduty/iam-role.json", "", "aws:210987654321 i-0a1b2c3d4e5f67890, aws:210987654321 role/shop-node"),
     ("logentry/gke-exec-create.json", "", GKE_EXEC),
     ("logentry/gke-exec-get.json", "", GKE_EXEC),
     ("logentry/gke-portforward-get.json", "", GKE_EXEC),
