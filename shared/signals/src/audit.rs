@@ -15,6 +15,7 @@ use stanch_core::{Alert, Error, Result, Source, target::Cluster};
 use crate::{
     Context, Limits,
     at::At,
+    document::keys,
     kube_call::{Call, is_routine, judge},
     text::{Notes, incident, plain},
 };
@@ -26,7 +27,7 @@ pub(crate) fn is_event(at: &At<'_>) -> bool {
     match text("kind") {
         Some("Event") => match version {
             Some(version) => version.starts_with("audit.k8s.io/"),
-            None => at.marks(&["requestURI", "objectRef", "auditID"]) != 0 && at.marks(&["verb", "user"]) != 0,
+            None => at.marks(keys!["requestURI", "objectRef", "auditID"]) != 0 && at.marks(keys!["verb", "user"]) != 0,
         },
         Some("EventList") => version.is_some_and(|version| version.starts_with("audit.k8s.io/")),
         _ => false,

@@ -14,7 +14,7 @@ const FEW: usize = 32;
 
 /// Checks that a text is one document within the limits, and notes where its large parts end.
 pub(crate) fn check(text: &str, limits: &Limits, ends: &Ends) -> Result<()> {
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, keys: Keys::default(), limits, ends };
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, keys: Keys::new(), limits, ends };
     reader.space();
     if reader.at == reader.bytes.len() {
         return Err(Error::invalid("", "is empty"));
@@ -271,7 +271,6 @@ impl<'a> Reader<'a> {
 }
 
 /// The keys of the objects that are open, innermost last.
-#[derive(Default)]
 struct Keys<'a> {
     /// A few bytes of each key: most keys differ in them.
     tags: Vec<u64>,
@@ -279,6 +278,10 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
+    fn new() -> Self {
+        Self { tags: Vec::with_capacity(FEW), keys: Vec::with_capacity(FEW) }
+    }
+
     fn open(&self) -> usize {
         self.keys.len()
     }

@@ -1,7 +1,5 @@
 //! Text that came from outside, made safe to show; notes; and ids made by hashing.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
 use stanch_core::{IncidentId, Result};
 
@@ -39,10 +37,9 @@ pub(crate) fn incident(prefix: &str, parts: &[&str]) -> Result<IncidentId> {
         hash.update(part.as_bytes());
     }
     let mut id = format!("{prefix}-");
-    for byte in hash.finalize().iter().take(12) {
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{byte:02x}");
-    }
+    let digits = |byte: &u8| [byte >> 4, byte & 15];
+    let digit = |value| char::from_digit(u32::from(value), 16).unwrap_or_default();
+    id.extend(hash.finalize().iter().take(12).flat_map(digits).map(digit));
     id.parse()
 }
 

@@ -19,6 +19,7 @@ use stanch_core::{Alert, Error, IncidentId, Result, Source};
 use crate::{
     Context,
     at::At,
+    document::keys,
     guardduty::{finding_type::Kind, place::finding_of},
     text::{incident, plain},
 };
@@ -48,7 +49,7 @@ pub(crate) fn bare(finding: &At<'_>, context: &Context) -> Result<Alert> {
 
 /// Is it in the AWS Security Finding Format?
 pub(crate) fn is_asff(at: &At<'_>) -> bool {
-    at.marks(&["ProductArn", "AwsAccountId"]) != 0
+    at.marks(keys!["ProductArn", "AwsAccountId"]) != 0
 }
 
 /// Is it a finding in OCSF?

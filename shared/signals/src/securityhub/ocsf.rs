@@ -12,13 +12,14 @@ use crate::{
     Context,
     at::At,
     aws::{Arn, Place},
+    document::keys,
     guardduty::finding_type::Kind,
     text::{Notes, plain},
 };
 
 /// Is it a finding in OCSF?
 pub(super) fn is_finding(at: &At<'_>) -> bool {
-    at.marks(&["class_uid", "finding_info"]) == 3
+    at.marks(keys!["class_uid", "finding_info"]) == 3
 }
 
 /// One finding.
