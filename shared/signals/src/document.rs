@@ -2,7 +2,10 @@
 //! where its members stand is remembered in a table of fixed size, so that what is not asked for costs no memory, and
 //! asking a finding for ten members does not walk over its sections ten times.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    fmt::Write as _,
+};
 
 use stanch_core::{Error, Result};
 use typed_arena::Arena;
@@ -89,8 +92,9 @@ impl Tag {
         let (Some((first, _)), Some((last, _))) = (bytes.split_first(), bytes.split_last()) else { return Self(0) };
         let (start, _) = bytes.split_at(bytes.len() / 2 + 1);
         let Some((middle, _)) = start.split_last() else { return Self(0) };
-        let long = bytes.len() as u32;
-        Self(long << 24 | ((*first | 0x20) as u32) << 16 | (*middle as u32) << 8 | *last as u32)
+        // Longer keys than 255 bytes are told apart by the rest, or in the end by comparing them.
+        let [long, ..] = bytes.len().to_le_bytes();
+        Self(u32::from_be_bytes([long, *first | 0x20, *middle, *last]))
     }
 }
 
@@ -312,7 +316,8 @@ impl<'a> Document<'a> {
             let around = |(_, it): &(usize, Member)| (it.start..it.end).contains(&wanted);
             let Some((index, member)) = members.find(around) else { break };
             if self.byte(start) == b'[' {
-                path.push_str(&format!("[{index}]"));
+                // Writing to a String cannot fail.
+                let _ = write!(path, "[{index}]");
             } else {
                 if !path.is_empty() {
                     path.push('.');
@@ -342,7 +347,7 @@ impl<'a> Members<'a> {
     }
 }
 
-impl<'a> Iterator for Members<'a> {
+impl Iterator for Members<'_> {
     type Item = Member;
 
     fn next(&mut self) -> Option<Self::Item> {

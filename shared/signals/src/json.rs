@@ -73,7 +73,7 @@ struct Reader<'a> {
     ends: &'a Ends,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -292,10 +292,7 @@ impl<'a> Keys<'a> {
         if tags.len() >= most {
             return Err(Fault::Members);
         }
-        if tags.len() < FEW
-            && tags.contains(&tag)
-            && self.keys.get(open..).unwrap_or_default().iter().any(|before| *before == key)
-        {
+        if tags.len() < FEW && tags.contains(&tag) && self.keys.get(open..).unwrap_or_default().contains(&key) {
             return Err(Fault::Twice);
         }
         self.tags.push(tag);
@@ -412,7 +409,7 @@ mod tests {
             "{\"a\" : 1 , \"b\":[1 ,2]}",
             "[,]",
             "{,}",
-            "{1:1}",
+            "{[]:1}",
             "[1 2]",
             "nul",
             "nulll",

@@ -46,7 +46,9 @@ pub(super) fn finding(finding: &At<'_>, event: Option<&At<'_>>, context: &Contex
         read(&resources, &place, of_kind.is_some_and(Kind::is_credential_theft), &mut notes)
     })();
     let (found, unread) = lenient(found, inactive)?;
-    unread.into_iter().for_each(|note| notes.add(note));
+    if let Some(note) = unread {
+        notes.add(note);
+    }
 
     let rule = match of_kind {
         Some(kind) => kind.name.to_owned(),

@@ -97,13 +97,9 @@ fn cluster(resources: &[Resource<'_>], place: &Place, notes: &mut Notes) -> Resu
         // The cluster's own ARN says its region.
         let anywhere = Place { account: place.account.clone(), region: None };
         let named = resource.details.get("AwsEksCluster")?.get("Name")?;
-        let cluster = match Arn::read(&resource.id, "eks")? {
-            Some(_) => anywhere.cluster(&resource.id, &named)?,
-            None => {
-                let arn = resource.details.get("AwsEksCluster")?.get("Arn")?;
-                anywhere.cluster(&arn, &named)?
-            }
-        };
+        let is_arn = Arn::read(&resource.id, "eks")?.is_some();
+        let arn = if is_arn { resource.id } else { resource.details.get("AwsEksCluster")?.get("Arn")? };
+        let cluster = anywhere.cluster(&arn, &named)?;
         match cluster {
             Some(cluster) if !clusters.contains(&cluster) => clusters.push(cluster),
             Some(_) => {}
