@@ -162,6 +162,22 @@ fn a_wrapping_changes_nothing() -> io::Result<()> {
 }
 
 #[test]
+fn a_batch_of_cloudevents_is_read_event_by_event() -> io::Result<()> {
+    let event = |file: &str| -> io::Result<Value> {
+        let data: Value = serde_json::from_slice(&fs::read(fixtures().join(file))?)?;
+        Ok(json!({"specversion": "1.0", "id": file, "source": "s", "type": "t", "data": data}))
+    };
+    let (falco, scc) = (event("falco/shell.json")?, event("scc/vmtd-mining.json")?);
+    let broken = json!({"specversion": "1.0", "id": "", "source": "s", "type": "t", "data": {}});
+    let batch = json!([falco, broken, scc]).to_string();
+    let items = stanch_signals::decode_each(batch.as_bytes(), &context(EKS)).expect("a batch");
+    let shown: Vec<_> = items.into_iter().map(|item| shown(&item.map(|alert| vec![alert]))).collect();
+    let vm = "gcp:shop-prod-4711 instance/europe-west1-b/gke-shop-pool-1-0a1b2c3d-x2k4";
+    assert_eq!(shown, [FALCO_POD, "invalid [1].id", vm]);
+    Ok(())
+}
+
+#[test]
 fn redeliveries_and_relays_make_one_incident() -> io::Result<()> {
     let incident = |file: &str| -> io::Result<_> {
         let bytes = fs::read(fixtures().join(file))?;
