@@ -112,9 +112,11 @@ elb.register_instances_with_load_balancer(LoadBalancerName=f'old-{name}', Instan
             target,
             "\
 elb, elbv2 = boto3.client('elb'), boto3.client('elbv2')
-address = ec2.describe_instances(InstanceIds=[want])['Reservations'][0]['Instances'][0]['PrivateIpAddress']
-found = []
+instance = ec2.describe_instances(InstanceIds=[want])['Reservations'][0]['Instances'][0]
+address, found = instance['PrivateIpAddress'], []
 for group in elbv2.describe_target_groups()['TargetGroups']:
+    if group['VpcId'] != instance['VpcId']:
+        continue
     for health in elbv2.describe_target_health(TargetGroupArn=group['TargetGroupArn'])['TargetHealthDescriptions']:
         if health['Target']['Id'] in (want, address) and health['TargetHealth'].get('Reason') != 'Target.NotRegistered':
             found.append(f\"{group['TargetGroupName'].split('-')[0]}:{health['Target']['Port']}\")
