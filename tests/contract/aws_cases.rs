@@ -32,7 +32,13 @@ impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ledger = Sqlite::open(folder.path().join("ledger.db").display().to_string()).expect("a ledger");
-        Self { ec2: Ec2::start(), ledger: Arc::new(ledger), clock: Skipping::default(), guard: Ec2::guard(), _folder: folder }
+        Self {
+            ec2: Ec2::start(),
+            ledger: Arc::new(ledger),
+            clock: Skipping::default(),
+            guard: Ec2::guard(),
+            _folder: folder,
+        }
     }
 
     fn plant(&self, wanted: &Value) -> Target {
@@ -154,7 +160,8 @@ async fn isolation_costs_four_reads_and_one_write_or_two() {
     world.apply::<AwsIsolateInstance>(&ec2::target(&first), json!({"cut_tracked": "on"})).await;
 
     world.apply::<AwsIsolateInstance>(&near(), json!({"cut_tracked": "off"})).await;
-    let calls = ["DescribeInstances", "DescribeSecurityGroups", "ModifyNetworkInterfaceAttribute", "DescribeNetworkInterfaces"];
+    let calls =
+        ["DescribeInstances", "DescribeSecurityGroups", "ModifyNetworkInterfaceAttribute", "DescribeNetworkInterfaces"];
     let mut made = world.ec2.proxy.actions();
     // A shared group is looked at in its stage as well, if it is at all.
     assert!(world.counted().0 <= 4 && world.counted().1 == 1, "{made:?}");
@@ -204,7 +211,10 @@ ec2.authorize_security_group_ingress(GroupId=made[0]['GroupId'], IpPermissions=[
     let again =
         world.apply::<AwsIsolateInstance>(&target, json!({"allow_from": ["192.0.2.0/24", "2001:db8::/32"]})).await;
     let repaired = again.changes.iter().find(|it| it.what.starts_with("make sure of the group stanch-quarantine-"));
-    assert!(repaired.is_some_and(|it| it.state == DoneState::Applied && it.before == json!({"group": "weak"})), "{again:#?}");
+    assert!(
+        repaired.is_some_and(|it| it.state == DoneState::Applied && it.before == json!({"group": "weak"})),
+        "{again:#?}"
+    );
     assert_eq!(world.ec2.state(&target), contained);
     // Opened once more, and undone: it goes all the same.
     world.ec2.on(&target, open);
@@ -245,7 +255,8 @@ print(json.dumps(own))
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_that_died_open_is_closed_and_never_opened_again() {
-    for (fault, nth) in [(Fault::KillAfter, 1), (Fault::KillBefore, 2), (Fault::KillBefore, 1), (Fault::AnswerLost, 1)] {
+    for (fault, nth) in [(Fault::KillAfter, 1), (Fault::KillBefore, 2), (Fault::KillBefore, 1), (Fault::AnswerLost, 1)]
+    {
         let world = World::new();
         let target = world.plant(&json!({}));
         let before = world.ec2.state(&target);
@@ -257,7 +268,8 @@ async fn a_swap_that_died_open_is_closed_and_never_opened_again() {
         let mut request = order(&world.clock, Mode::Apply, &incident("inc-case"), &target);
         request.order.options = json!({"cut_tracked": "on"});
         let driver = world.driver::<AwsIsolateInstance>();
-        let died = tokio::select! { _ = Box::pin(driver.run(&request)) => false, () = world.ec2.proxy.killed() => true };
+        let died =
+            tokio::select! { _ = Box::pin(driver.run(&request)) => false, () = world.ec2.proxy.killed() => true };
         assert_eq!(died, fault != Fault::AnswerLost);
         if died {
             world.ec2.proxy.clear();
@@ -363,7 +375,8 @@ async fn branch_interfaces_are_found_by_their_trunk_and_operated_ones_are_tried(
 async fn what_serves_in_a_group_is_not_cut_unless_told() {
     let mut world = World::new();
     // Two of twenty: as much as may be lost of a group at once.
-    let target = world.plant(&json!({"group": {"min": 1, "max": 4, "desired": 2}, "interfaces": [{"address": "elastic"}]}));
+    let target =
+        world.plant(&json!({"group": {"min": 1, "max": 4, "desired": 2}, "interfaces": [{"address": "elastic"}]}));
     let before = world.ec2.state(&target);
     let isolate = world.run::<AwsIsolateInstance>(Mode::Apply, &target, Value::Null).await;
     let remove = world.run::<AwsRemovePublicIp>(Mode::Apply, &target, Value::Null).await;
@@ -378,7 +391,8 @@ async fn what_serves_in_a_group_is_not_cut_unless_told() {
     world.revert::<AwsIsolateInstance>(&target).await;
     assert_eq!(world.ec2.state(&target), before);
     // Released first, it may be cut.
-    world.guard.limits = [("aws-isolate-instance".to_owned(), stanch_core::Limits { per_ten_minutes: 99, ..Default::default() })].into();
+    world.guard.limits =
+        [("aws-isolate-instance".to_owned(), stanch_core::Limits { per_ten_minutes: 99, ..Default::default() })].into();
     world.apply::<AwsReleaseInstance>(&target, Value::Null).await;
     world.apply::<AwsIsolateInstance>(&target, Value::Null).await;
 }
@@ -454,14 +468,23 @@ async fn spot_instances_get_what_ec2_gives_them() {
         assert_eq!(contained["attributes"]["disableApiStop"]["Value"], true);
     }
     let spot = world.plant(&json!({"spot": true, "volumes": 2}));
-    world.ec2.on(&spot, "ec2.modify_instance_attribute(InstanceId=want, InstanceInitiatedShutdownBehavior={'Value': 'terminate'})");
+    world.ec2.on(
+        &spot,
+        "ec2.modify_instance_attribute(InstanceId=want, InstanceInitiatedShutdownBehavior={'Value': 'terminate'})",
+    );
     let before = world.ec2.state(&spot);
     let report = world.apply::<AwsProtectInstance>(&spot, Value::Null).await;
     assert!(remaining(&report).contains("neither termination nor stop protection"), "{report:#?}");
     let state = world.ec2.state(&spot);
     assert_eq!(state["attributes"]["disableApiTermination"]["Value"], false);
     assert_eq!(state["attributes"]["instanceInitiatedShutdownBehavior"]["Value"], "stop");
-    assert!(state["instance"]["BlockDeviceMappings"].as_array().unwrap().iter().all(|it| it["Ebs"]["DeleteOnTermination"] == false));
+    assert!(
+        state["instance"]["BlockDeviceMappings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|it| it["Ebs"]["DeleteOnTermination"] == false)
+    );
     world.revert::<AwsProtectInstance>(&spot).await;
     assert_eq!(world.ec2.state(&spot), before);
     // The range refuses what EC2 refuses.
@@ -593,12 +616,13 @@ async fn a_refresh_that_ends_what_stands_by_makes_it_leave() {
             return None;
         }
         let mut answer = ec2_error(200, "", "");
-        *answer.body_mut() = "<DescribeInstanceRefreshesResponse xmlns=\"http://autoscaling.amazonaws.com/doc/2011-01-01/\">\
+        *answer.body_mut() =
+            "<DescribeInstanceRefreshesResponse xmlns=\"http://autoscaling.amazonaws.com/doc/2011-01-01/\">\
             <DescribeInstanceRefreshesResult><InstanceRefreshes><member><Status>InProgress</Status><Preferences>\
             <StandbyInstances>Terminate</StandbyInstances></Preferences></member></InstanceRefreshes>\
             </DescribeInstanceRefreshesResult><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata>\
             </DescribeInstanceRefreshesResponse>"
-            .into();
+                .into();
         answer.headers_mut().remove("content-length");
         Some(answer)
     });

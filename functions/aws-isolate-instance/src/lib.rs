@@ -93,10 +93,7 @@ impl Responder for AwsIsolateInstance {
             Permission::Aws("ec2:AuthorizeSecurityGroupIngress"),
             Permission::Aws("ec2:AuthorizeSecurityGroupEgress"),
         ],
-        revert: &[
-            Permission::Aws("ec2:ModifyNetworkInterfaceAttribute"),
-            Permission::Aws("ec2:DeleteSecurityGroup"),
-        ],
+        revert: &[Permission::Aws("ec2:ModifyNetworkInterfaceAttribute"), Permission::Aws("ec2:DeleteSecurityGroup")],
     };
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc {

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{
     IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroup, SecurityGroupRule, Tag, TagSpecification,
 };
-use aws_sdk_ec2::error::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stanch_core::{
