@@ -102,7 +102,9 @@ impl Trial for GcpAllowBastion {
     fn contained(state: &Value) -> bool {
         let keys = state["vm"]["metadata"]["ssh-keys"].as_str().unwrap_or_default();
         let tags = &state["bastion"]["tags"];
-        keys.matches("ssh-ed25519").count() == 1 && *tags == json!(["stanch-bastion"]) && state["firewalls"].as_object().unwrap().len() == 1
+        keys.matches("ssh-ed25519").count() == 1
+            && *tags == json!(["stanch-bastion"])
+            && state["firewalls"].as_object().unwrap().len() == 1
     }
     fn undo(gce: &Gce, _: &str) {
         gce.clear_firewalls(PROJECT);
@@ -176,7 +178,8 @@ impl<R: Trial> Bed for Vm<R> {
         let (all, name) = (self.gce.dump(PROJECT), name(target));
         let vm = &all["instances"][format!("{ZONE}/{name}")];
         let networks: Vec<&Value> = vm["nics"].as_array().unwrap().iter().map(|nic| &nic["network"]).collect();
-        let rules = all["firewalls"].as_object().unwrap().iter().filter(|(_, rule)| networks.contains(&&rule["network"]));
+        let rules =
+            all["firewalls"].as_object().unwrap().iter().filter(|(_, rule)| networks.contains(&&rule["network"]));
         let rules: serde_json::Map<_, _> = rules.map(|(name, rule)| (name.clone(), rule.clone())).collect();
         json!({"vm": vm, "bastion": all["instances"][format!("{ZONE}/bastion")], "firewalls": rules})
     }

@@ -85,8 +85,9 @@ impl<'a, B: Bed> Trial<'a, B> {
         let driver = self.process();
         let report = tokio::select! { report = driver.run(request) => Some(report), () = proxy.killed() => None };
         proxy.clear();
-        // The lease of the dead runs out, and its open connections with it.
-        self.clock.skip(Duration::from_secs(31));
+        // The lease of the dead runs out (that of taking a shared thing away lasts twice as long), and its open
+        // connections with it.
+        self.clock.skip(Duration::from_secs(61));
         report
     }
 }
