@@ -16,6 +16,5 @@ mod aws_instance;
 mod aws_roles;
 mod ec2;
 mod gcp;
-mod gcp_vm;
 mod k8s;
 mod suite;
