@@ -11,6 +11,11 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use aws_snapshot_volumes::AwsSnapshotVolumes;
+use gcp_contain_service_account::GcpContainServiceAccount;
+use gcp_delete_instance::GcpDeleteInstance;
+use gcp_detach_service_account::GcpDetachServiceAccount;
+use gcp_release_instance::GcpReleaseInstance;
+use gcp_resize_group::GcpResizeGroup;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
 use k8s_mark::K8sMark;
@@ -46,7 +51,17 @@ fn said<R: Responder>() -> (&'static str, Said) {
 }
 
 fn responders() -> BTreeMap<&'static str, Said> {
-    BTreeMap::from([said::<AwsSnapshotVolumes>(), said::<GcpSnapshotDisks>(), said::<K8sCordonNode>(), said::<K8sMark>()])
+    BTreeMap::from([
+        said::<AwsSnapshotVolumes>(),
+        said::<GcpContainServiceAccount>(),
+        said::<GcpDeleteInstance>(),
+        said::<GcpDetachServiceAccount>(),
+        said::<GcpReleaseInstance>(),
+        said::<GcpResizeGroup>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
+        said::<K8sMark>(),
+    ])
 }
 
 fn folders() -> Vec<String> {
