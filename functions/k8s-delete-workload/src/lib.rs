@@ -66,23 +66,23 @@ const fn on(group: &'static str, resource: &'static str, verbs: &'static [&'stat
     Permission::Kube { group, resource, verbs }
 }
 
+/// Of every kind that has a scale or can be suspended, and of the one that is neither.
 macro_rules! workloads {
-    ($($verb:literal),+) => {
+    ([$($every:literal),+], [$($daemon:literal),*]) => {
         [
-            on("", "replicationcontrollers", &[$($verb),+]),
-            on("apps", "daemonsets", &[$($verb),+]),
-            on("apps", "deployments", &[$($verb),+]),
-            on("apps", "replicasets", &[$($verb),+]),
-            on("apps", "statefulsets", &[$($verb),+]),
-            on("batch", "cronjobs", &[$($verb),+]),
-            on("batch", "jobs", &[$($verb),+]),
+            on("", "replicationcontrollers", &[$($every),+]),
+            on("apps", "daemonsets", &[$($daemon),*]),
+            on("apps", "deployments", &[$($every),+]),
+            on("apps", "replicasets", &[$($every),+]),
+            on("apps", "statefulsets", &[$($every),+]),
+            on("batch", "cronjobs", &[$($every),+]),
+            on("batch", "jobs", &[$($every),+]),
         ]
     };
 }
 
-const READ: [Permission; 7] = workloads!("get");
 const PLAN: [Permission; 10] = {
-    let [rc, ds, deploy, rs, sts, cj, job] = READ;
+    let [rc, ds, deploy, rs, sts, cj, job] = workloads!(["get"], ["get"]);
     [
         rc,
         ds,
@@ -106,8 +106,8 @@ impl Responder for K8sDeleteWorkload {
     const TRIGGER: Trigger = Trigger::Order;
     const NEEDS: Permissions = Permissions {
         plan: &PLAN,
-        apply: &workloads!("delete", "patch"),
-        revert: &workloads!("create", "patch"),
+        apply: &workloads!(["delete", "patch"], ["delete"]),
+        revert: &workloads!(["create", "patch"], ["create"]),
     };
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc {

@@ -246,6 +246,7 @@ fn create(
         meta.insert("name".into(), name.clone().into());
     }
     validate::update(&place.served.plural, &place.served.kind, &name, &given, &given)?;
+    review::may_bind(user, &place, &given)?;
     seen.created = true;
     if dry {
         return Ok(given);
@@ -289,6 +290,7 @@ fn object(
     };
     let new = precondition(&resource, name, &old, new)?;
     validate::update(&place.served.plural, &place.served.kind, name, &old, &new)?;
+    review::may_bind(user, place, &new)?;
     let new = keep_own(&old, new);
     if new == old || dry {
         return Ok(new);
