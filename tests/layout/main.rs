@@ -22,6 +22,11 @@ use aws_release_instance::AwsReleaseInstance;
 use aws_remove_public_ip::AwsRemovePublicIp;
 use aws_snapshot_volumes::AwsSnapshotVolumes;
 use aws_terminate_instance::AwsTerminateInstance;
+use gcp_contain_service_account::GcpContainServiceAccount;
+use gcp_delete_instance::GcpDeleteInstance;
+use gcp_detach_service_account::GcpDetachServiceAccount;
+use gcp_release_instance::GcpReleaseInstance;
+use gcp_resize_group::GcpResizeGroup;
 use gcp_allow_bastion::GcpAllowBastion;
 use gcp_isolate_instance::GcpIsolateInstance;
 use gcp_mark_instance::GcpMarkInstance;
@@ -71,6 +76,14 @@ fn said<R: Responder>() -> (&'static str, Said) {
 fn responders() -> BTreeMap<&'static str, Said> {
     BTreeMap::from([
         said::<AwsSnapshotVolumes>(),
+        said::<GcpContainServiceAccount>(),
+        said::<GcpDeleteInstance>(),
+        said::<GcpDetachServiceAccount>(),
+        said::<GcpReleaseInstance>(),
+        said::<GcpResizeGroup>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
+        said::<K8sMark>(),
         said::<GcpAllowBastion>(),
         said::<GcpIsolateInstance>(),
         said::<GcpMarkInstance>(),
