@@ -83,8 +83,8 @@ impl<'a, B: Bed> Trial<'a, B> {
         let driver = self.process();
         let report = tokio::select! { report = driver.run(request) => Some(report), () = proxy.killed() => None };
         proxy.clear();
-        // The lease of the dead runs out, and its open connections with it.
-        self.clock.skip(Duration::from_secs(31));
+        // The leases of the dead run out (that of something shared is twice as long), and its open connections with them.
+        self.clock.skip(Duration::from_secs(61));
         report
     }
 }

@@ -35,8 +35,10 @@ where
             })
         };
 
-        let right = format!("{verb} {resource}");
-        let scene = scenes.iter().find(|(rights, _)| rights.contains(&right.as_str()));
+        // With its group, where two groups have a resource of that name.
+        let (right, full) = (format!("{verb} {resource}"), format!("{verb} {resource}{dot}{group}"));
+        let scene = scenes.iter().find(|(rights, _)| rights.contains(&full.as_str()));
+        let scene = scene.or_else(|| scenes.iter().find(|(rights, _)| rights.contains(&right.as_str())));
         let (_, scene) = scene.or_else(|| scenes.iter().find(|(rights, _)| rights.is_empty())).expect("a scene");
         let (target, options) = scene(cluster);
         let report = cluster
