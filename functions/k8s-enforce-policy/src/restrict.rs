@@ -99,22 +99,28 @@ async fn mutate(api: &KubeApi, namespace: &NamespaceFacts) -> Result<Plan<KubeSl
     ]))
 }
 
+/// An apply configuration keeps what it does not name. It may not touch a list that is replaced as a whole, and
+/// `capabilities.drop` is one: that is patched, by place.
 fn mutating(namespace: &NamespaceFacts) -> Value {
-    let container = |list: &str| {
+    let containers = |list: &str| {
         format!(
-            "{list}: object.spec.{list}.map(c, Object.spec.{list}{{name: c.name, securityContext: \
-             Object.spec.{list}.securityContext{{allowPrivilegeEscalation: false, privileged: false, runAsNonRoot: true, \
-             capabilities: Object.spec.{list}.securityContext.capabilities{{drop: [\"ALL\"]}}}}}})"
+            "Object{{spec: Object.spec{{{list}: object.spec.{list}.map(c, Object.spec.{list}{{name: c.name, securityContext: \
+             Object.spec.{list}.securityContext{{allowPrivilegeEscalation: false, privileged: false, runAsNonRoot: true}}}})}}}}"
         )
     };
-    let apply = |spec: String| json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": format!("Object{{spec: Object.spec{{{spec}}}}}")}});
-    let pod = "securityContext: Object.spec.securityContext{runAsNonRoot: true, seccompProfile: \
-               Object.spec.securityContext.seccompProfile{type: \"RuntimeDefault\"}}";
+    let capabilities = |list: &str| {
+        format!(
+            "object.spec.{list}.transformList(i, c, JSONPatch{{op: \"add\", path: \"/spec/{list}/\" + string(i) + \
+             \"/securityContext/capabilities\", value: \
+             Object.spec.{list}.securityContext.capabilities{{drop: [\"ALL\"]}}}})"
+        )
+    };
+    let apply = |expression: String| json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}});
+    let patch = |expression: String| json!({"patchType": "JSONPatch", "jsonPatch": {"expression": expression}});
+    let pod = "Object{spec: Object.spec{securityContext: Object.spec.securityContext{runAsNonRoot: true, seccompProfile: \
+               Object.spec.securityContext.seccompProfile{type: \"RuntimeDefault\"}}}}";
     // A list that is absent cannot be mapped.
-    let init = format!(
-        "has(object.spec.initContainers) ? Object{{spec: Object.spec{{{}}}}} : Object{{}}",
-        container("initContainers")
-    );
+    let (init, has) = ("initContainers", "has(object.spec.initContainers)");
     json!({
         "failurePolicy": "Fail",
         "reinvocationPolicy": "IfNeeded",
@@ -125,8 +131,10 @@ fn mutating(namespace: &NamespaceFacts) -> Value {
         },
         "mutations": [
             apply(pod.to_owned()),
-            apply(container("containers")),
-            {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": init}},
+            apply(containers("containers")),
+            patch(capabilities("containers")),
+            apply(format!("{has} ? {} : Object{{}}", containers(init))),
+            patch(format!("{has} ? {} : []", capabilities(init))),
         ],
     })
 }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use stanch_core::{Error, Kind, Result, names::{KubeName, Namespace}, target::Cluster};
 
 use crate::{
-    ObjectRef, Resource,
+    NodeFacts, ObjectRef, Resource,
     error::Call,
     facts::strings,
     identify::namespace_ref,
@@ -176,6 +176,14 @@ impl KubeApi {
     pub async fn namespace_labels(&self, name: &Namespace) -> Result<BTreeMap<String, String>> {
         let namespace = self.metadata(&namespace_ref(&self.cluster, name)?).await?;
         Ok(strings(&namespace, "/metadata/labels"))
+    }
+
+    /// What is known of a node.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is none.
+    pub async fn node(&self, name: &KubeName) -> Result<NodeFacts> {
+        NodeFacts::read(&self.cluster, name, &self.get(&self.node_ref(name)).await?)
     }
 
     /// A node.
