@@ -9,6 +9,9 @@
 )]
 
 mod aws;
+mod aws_identity;
+mod aws_instance;
+mod ec2;
 mod gcp;
 mod k8s;
 mod suite;

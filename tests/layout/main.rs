@@ -8,13 +8,21 @@
     reason = "a test"
 )]
 
+mod generated;
+mod sam;
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use aws_snapshot_volumes::AwsSnapshotVolumes;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
+use k8s_delete_workload::K8sDeleteWorkload;
+use k8s_drain_node::K8sDrainNode;
 use k8s_mark::K8sMark;
-use stanch_core::{Order, Permission, Responder, TargetKind};
+use k8s_redeploy_pod::K8sRedeployPod;
+use k8s_revoke_access::K8sRevokeAccess;
+use k8s_rotate_service_account::K8sRotateServiceAccount;
+use stanch_core::{Order, Permissions, Responder, TargetKind};
 use stanch_signals::Context;
 use stanch_tests::root;
 
@@ -24,7 +32,9 @@ struct Said {
     undo: &'static str,
     trigger: &'static str,
     kinds: &'static [&'static str],
-    permissions: Vec<Permission>,
+    needs: Permissions,
+    /// No severity is too low for it.
+    gentle: bool,
     /// The orders that its `event.json` leads to.
     orders: usize,
 }
@@ -32,7 +42,7 @@ struct Said {
 fn said<R: Responder>() -> (&'static str, Said) {
     let path = root().join("functions").join(R::NAME).join("event.json");
     let orders = fs::read(&path).map_or(0, |bytes| {
-        let context = Context { cluster: Some("context:prod".parse().unwrap()), now: jiff::Timestamp::now() };
+        let context = Context::new(Some("context:prod".parse().unwrap()), jiff::Timestamp::now());
         let alerts =
             stanch_signals::decode(&bytes, &context).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         alerts.iter().map(|alert| Order::from_alert::<R>(alert).len()).sum()
@@ -41,12 +51,22 @@ fn said<R: Responder>() -> (&'static str, Said) {
         stanch_core::Trigger::Event => "event",
         stanch_core::Trigger::Order => "order",
     };
-    let permissions = [R::NEEDS.plan, R::NEEDS.apply, R::NEEDS.revert].concat();
-    (R::NAME, Said { about: R::ABOUT, undo: R::UNDO, trigger, kinds: R::Target::KINDS, permissions, orders })
+    let (about, undo, kinds) = (R::ABOUT, R::UNDO, R::Target::KINDS);
+    (R::NAME, Said { about, undo, trigger, kinds, needs: R::NEEDS, gentle: R::GENTLE, orders })
 }
 
 fn responders() -> BTreeMap<&'static str, Said> {
-    BTreeMap::from([said::<AwsSnapshotVolumes>(), said::<GcpSnapshotDisks>(), said::<K8sCordonNode>(), said::<K8sMark>()])
+    BTreeMap::from([
+        said::<AwsSnapshotVolumes>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
+        said::<K8sDeleteWorkload>(),
+        said::<K8sDrainNode>(),
+        said::<K8sMark>(),
+        said::<K8sRedeployPod>(),
+        said::<K8sRevokeAccess>(),
+        said::<K8sRotateServiceAccount>(),
+    ])
 }
 
 fn folders() -> Vec<String> {
@@ -97,7 +117,7 @@ fn the_readme_lists_every_responder_with_its_trigger() {
 fn nobody_asks_for_more_than_one_thing_at_a_time() {
     for (name, said) in responders() {
         assert!(!said.about.is_empty() && !said.undo.is_empty(), "{name}");
-        for permission in said.permissions {
+        for permission in [said.needs.plan, said.needs.apply, said.needs.revert].concat() {
             let text = permission.to_string();
             assert!(!text.contains('*'), "{name} asks for {text}");
             assert!(!text.to_lowercase().contains("secret"), "{name} asks for {text}");

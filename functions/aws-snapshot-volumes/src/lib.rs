@@ -22,7 +22,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use stanch_aws::{Aws, AwsSlot, AwsState, Ec2Api, Evidence, Instance, MAX_EXCLUDED, SnapshotLock, SnapshotSet, Volume};
+use stanch_aws::{Aws, SnapshotSlot, SnapshotState, Ec2Api, Evidence, Instance, MAX_EXCLUDED, SnapshotLock, SnapshotSet, Volume};
 use stanch_core::{
     Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
     names::VolumeId, target::Ec2Instance,
@@ -86,9 +86,9 @@ impl Responder for AwsSnapshotVolumes {
     type Cloud = Aws;
     type Target = Ec2Instance;
     type Options = Options;
-    type Slot = AwsSlot;
+    type Slot = SnapshotSlot;
 
-    async fn plan(api: &Ec2Api, scene: &Scene<'_, Self>) -> Result<Plan<AwsSlot>> {
+    async fn plan(api: &Ec2Api, scene: &Scene<'_, Self>) -> Result<Plan<SnapshotSlot>> {
         let Scene { target, options, facts, mark, fresh } = scene;
         let set = select(target, options, facts)?;
         let evidence = if *fresh { Evidence::default() } else { api.evidence(mark, &set.volumes).await? };
@@ -98,9 +98,9 @@ impl Responder for AwsSnapshotVolumes {
             api.may_snapshot(&set, mark).await.map_err(|error| operated(operator, error))?;
         }
         let snapshots = Change {
-            slot: AwsSlot::Snapshots(set.clone()),
-            before: AwsState::Snapshots { taken },
-            after: AwsState::Snapshots { taken: true },
+            slot: SnapshotSlot::Snapshots(set.clone()),
+            before: SnapshotState::Snapshots { taken },
+            after: SnapshotState::Snapshots { taken: true },
         };
         let mut plan = Plan::empty().then([snapshots]);
         if let Some(days) = options.lock {
@@ -108,9 +108,9 @@ impl Responder for AwsSnapshotVolumes {
         }
         if options.wait {
             plan = plan.then([Change {
-                before: AwsState::Completion { completed: evidence.completed(&set.volumes) },
-                after: AwsState::Completion { completed: true },
-                slot: AwsSlot::Completion(set),
+                before: SnapshotState::Completion { completed: evidence.completed(&set.volumes) },
+                after: SnapshotState::Completion { completed: true },
+                slot: SnapshotSlot::Completion(set),
             }]);
         }
         Ok(plan.leaving(remaining(options, facts, &evidence)))
@@ -165,7 +165,7 @@ fn is_left_out(options: &Options, volume: &Volume) -> bool {
 }
 
 /// One lock a volume: they are independent. A snapshot that is still to be made has none.
-async fn locks(api: &Ec2Api, set: &SnapshotSet, evidence: &Evidence, days: u32) -> Result<Vec<Change<AwsSlot>>> {
+async fn locks(api: &Ec2Api, set: &SnapshotSet, evidence: &Evidence, days: u32) -> Result<Vec<Change<SnapshotSlot>>> {
     let mut changes = Vec::with_capacity(set.volumes.len());
     for volume in &set.volumes {
         let locked = match evidence.captured.get(volume).filter(|_| evidence.covers(&set.volumes)) {
@@ -176,15 +176,15 @@ async fn locks(api: &Ec2Api, set: &SnapshotSet, evidence: &Evidence, days: u32) 
             None => false,
         };
         changes.push(Change {
-            slot: AwsSlot::Lock(SnapshotLock {
+            slot: SnapshotSlot::Lock(SnapshotLock {
                 region: set.region.clone(),
                 account: set.account.clone(),
                 instance: set.instance.clone(),
                 volume: volume.clone(),
                 days,
             }),
-            before: AwsState::Lock { locked },
-            after: AwsState::Lock { locked: true },
+            before: SnapshotState::Lock { locked },
+            after: SnapshotState::Lock { locked: true },
         });
     }
     Ok(changes)

@@ -3,9 +3,15 @@
 use std::process::ExitCode;
 
 use gcp_snapshot_disks::GcpSnapshotDisks;
+use stanch_firestore::Firestore;
 use stanch_runtime::Binary;
 use stanch_sqlite::Sqlite;
 
 fn main() -> ExitCode {
-    Binary::<GcpSnapshotDisks>::new().store("sqlite", |file| async { Sqlite::open(file) }).http().pubsub().run()
+    Binary::<GcpSnapshotDisks>::new()
+        .store("sqlite", |file| async { Sqlite::open(file) })
+        .store("firestore", |place| async { Firestore::open(place).await })
+        .http()
+        .pubsub()
+        .run()
 }

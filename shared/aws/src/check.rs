@@ -20,7 +20,8 @@ pub(crate) async fn permissions(api: &Ec2Api, instance: &InstanceId, needs: &Per
     lines
 }
 
-fn line(action: &str, tried: Result<()>) -> Check {
+/// What trying an action says of it.
+pub fn line(action: &str, tried: Result<()>) -> Check {
     let (ok, detail) = match tried {
         Ok(()) => (true, "allowed".to_owned()),
         // EC2 looks at the permission before the resource; whether it does so for every resource is not documented.
@@ -30,17 +31,27 @@ fn line(action: &str, tried: Result<()>) -> Check {
     Check { what: action.to_owned(), ok, detail }
 }
 
+/// An action that nobody knows how to try.
+pub(crate) fn unknown(action: &str) -> Error {
+    Error::new(Kind::Internal, action, "no way to try it is known")
+}
+
+pub(crate) async fn describe_instances(api: &Ec2Api, instance: &InstanceId) -> Result<()> {
+    let id = instance.as_str();
+    let tried = api.client.describe_instances().instance_ids(id).dry_run(true).send().await;
+    dry_run("ec2:DescribeInstances", id, tried)
+}
+
 async fn attempt(api: &Ec2Api, instance: &InstanceId, action: &str) -> Result<()> {
-    let (client, id) = (&api.client, instance.as_str());
+    let client = &api.client;
     match action {
-        "ec2:DescribeInstances" => {
-            dry_run(action, id, client.describe_instances().instance_ids(id).dry_run(true).send().await)
-        }
+        "ec2:DescribeInstances" => describe_instances(api, instance).await,
         "ec2:DescribeSnapshots" => {
-            dry_run(action, id, client.describe_snapshots().owner_ids("self").max_results(5).dry_run(true).send().await)
+            let tried = client.describe_snapshots().owner_ids("self").max_results(5).dry_run(true).send().await;
+            dry_run(action, instance.as_str(), tried)
         }
         "ec2:DescribeLockedSnapshots" => {
-            dry_run(action, id, client.describe_locked_snapshots().dry_run(true).send().await)
+            dry_run(action, instance.as_str(), client.describe_locked_snapshots().dry_run(true).send().await)
         }
         "ec2:CreateSnapshots" => create(api, instance, false).await,
         // On its own it would be tried on the wrong resource: the role may tag only what it creates
@@ -51,7 +62,7 @@ async fn attempt(api: &Ec2Api, instance: &InstanceId, action: &str) -> Result<()
             let lock = lock.lock_mode(aws_sdk_ec2::types::LockMode::Governance);
             dry_run(action, NO_SNAPSHOT, lock.dry_run(true).send().await)
         }
-        _ => Err(Error::new(Kind::Internal, action, "no way to try it is known")),
+        _ => Err(unknown(action)),
     }
 }
 
@@ -78,4 +89,15 @@ async fn create(api: &Ec2Api, instance: &InstanceId, tagged: bool) -> Result<()>
         instance.as_str(),
         request.dry_run(true).send().await,
     )
+}
+
+/// A group that does not exist.
+pub(crate) const NO_GROUP: &str = "sg-00000000000000000";
+/// An interface that does not exist.
+pub(crate) const NO_INTERFACE: &str = "eni-00000000000000000";
+
+/// A tag as we set it on what we make.
+pub(crate) fn tag(kind: aws_sdk_ec2::types::ResourceType) -> aws_sdk_ec2::types::TagSpecification {
+    let tag = aws_sdk_ec2::types::Tag::builder().key(crate::slot::TAG_RECORD).value("check").build();
+    aws_sdk_ec2::types::TagSpecification::builder().resource_type(kind).tags(tag).build()
 }

@@ -1,6 +1,9 @@
 //! One AWS configuration a process; clients for the account and region of each order.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
 use aws_config::{AppName, BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
@@ -9,9 +12,18 @@ use stanch_core::{
     names::{AccountId, Region},
     target::Ec2Instance,
 };
-use tokio::sync::OnceCell;
+use serde_json::Value;
+use tokio::sync::{Mutex, OnceCell};
 
-use crate::{check, ec2::Ec2Api, error::classify, http, instance::Instance};
+use crate::{
+    check,
+    ec2::Ec2Api,
+    error::classify,
+    grants::{Names, partition, policy},
+    http,
+    instance::Instance,
+    member::Member,
+};
 
 /// The tag that asks for being left alone.
 const EXEMPT: &str = "stanch:exempt";
@@ -19,6 +31,8 @@ const EXEMPT: &str = "stanch:exempt";
 const CONNECT: Duration = Duration::from_secs(3);
 /// One attempt, from sending to the whole answer. The one retry layer is the driver's, bounded by its deadline.
 const ATTEMPT: Duration = Duration::from_secs(10);
+/// An assumed role's credentials that end sooner than this are not begun with: the longest Lambda run.
+const RENEW: Duration = Duration::from_mins(15);
 /// Where STS is asked who we are when no region is configured: an identity is the same in every region.
 const IDENTITY_REGION: &str = "us-east-1";
 
@@ -58,6 +72,10 @@ async fn load(given: Option<&Given>) -> SdkConfig {
 #[derive(Debug, Default)]
 pub struct Aws {
     given: Option<Given>,
+    member: Option<Member>,
+    needs: Option<(&'static str, Permissions)>,
+    /// The credentials of other accounts, by what they are limited to.
+    assumed: Mutex<BTreeMap<String, Credentials>>,
     account: OnceCell<AccountId>,
     config: OnceCell<SdkConfig>,
 }
@@ -85,6 +103,16 @@ impl Aws {
         self
     }
 
+    /// With the role that is assumed in accounts other than our own: an ARN with `{account}`, and the external id that
+    /// it asks for.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] when it is no such ARN.
+    pub fn assuming(mut self, role: &str, external_id: Option<&str>) -> Result<Self> {
+        self.member = Some(Member::new(role, external_id)?);
+        Ok(self)
+    }
+
     async fn config(&self) -> &SdkConfig {
         let config = || async {
             match &self.given {
@@ -93,6 +121,72 @@ impl Aws {
             }
         };
         self.config.get_or_init(config).await
+    }
+
+    /// The configuration for an account and region: the one place that clients come from.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`] when there are no credentials for that account.
+    pub async fn session(&self, account: &AccountId, region: &Region) -> Result<SdkConfig> {
+        let names = Names { account: Some(account.clone()), region: Some(region.clone()), ..Names::default() };
+        self.session_on(account, Some(region), names).await
+    }
+
+    /// The same, with what the credentials of another account are good for limited to these names; without a region
+    /// for a service that has none.
+    ///
+    /// # Errors
+    /// As [`session`](Self::session).
+    pub async fn session_on(&self, account: &AccountId, region: Option<&Region>, names: Names) -> Result<SdkConfig> {
+        let own = self.config().await;
+        let ours = own.region().and_then(|region| region.as_ref().parse::<Region>().ok());
+        let at = region.or(ours.as_ref()).map_or(IDENTITY_REGION, Region::as_str).to_owned();
+        let place = at.parse::<Region>().map_or("aws", |region| partition(&region));
+        if ours.as_ref().is_some_and(|ours| partition(ours) != place) {
+            let message = format!("it is in the partition {place}, which these credentials cannot reach");
+            return Err(Error::new(Kind::Unsupported, "connect", message).on(at));
+        }
+        let config = own.to_builder().region(aws_config::Region::new(at));
+        let Some(member) = &self.member else { return Ok(config.build()) };
+        if self.own_account().await? == account {
+            return Ok(config.build());
+        }
+        let names = Names { partition: place.to_owned(), ..names };
+        let policy = self.needs.map(|(responder, needs)| {
+            policy(responder, &[needs.plan, needs.apply, needs.revert].concat(), &names)
+        });
+        let config = config.build();
+        let key = format!("{account} {}", policy.as_ref().map(Value::to_string).unwrap_or_default());
+        let mut assumed = self.assumed.lock().await;
+        let soon = SystemTime::now() + RENEW;
+        let known = assumed.get(&key).filter(|known| known.expiry().is_none_or(|expiry| expiry > soon));
+        let credentials = match known {
+            Some(known) => known.clone(),
+            None => {
+                let made = member.assume(&config, account, place, policy.as_ref()).await?;
+                assumed.insert(key, made.clone());
+                made
+            }
+        };
+        Ok(config.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
+    }
+
+    pub(crate) fn identity_of(target: &Ec2Instance, facts: Instance) -> Identity<Instance> {
+        let exempt = exempt(&facts.tags).into_iter().collect();
+        Identity { uid: target.id.to_string(), target: target.clone().into(), exempt, facts }
+    }
+
+    async fn own_account(&self) -> Result<&AccountId> {
+        self.account.get_or_try_init(|| async { self.identity().await.map(|(account, _)| account) }).await
+    }
+
+    /// Who we are, as the first line of a check.
+    pub(crate) async fn check_identity(&self, target: &Ec2Instance) -> Check {
+        let what = "sts:GetCallerIdentity".to_owned();
+        match self.identity().await {
+            Ok((account, arn)) => Check { what, ok: account == target.account, detail: arn },
+            Err(error) => Check { what, ok: false, detail: error.to_string() },
+        }
     }
 
     async fn identity(&self) -> Result<(AccountId, String)> {
@@ -115,12 +209,24 @@ impl Aws {
     }
 }
 
+/// Whether tags ask for being left alone. "false" is a person's way to say no; any other value, and none, asks.
+pub fn exempt(tags: &BTreeMap<String, String>) -> Option<Exemption> {
+    tags.get(EXEMPT)
+        .filter(|value| !value.eq_ignore_ascii_case("false"))
+        .map(|_| Exemption { mark: format!("tag {EXEMPT}"), forgeable: true })
+}
+
 impl Cloud<Ec2Instance> for Aws {
     type Api = Ec2Api;
     type Facts = Instance;
 
     fn from_env() -> Result<Self> {
-        Ok(Self::default())
+        Ok(Self { member: Member::from_env()?, ..Self::default() })
+    }
+
+    fn needing(mut self, responder: &'static str, needs: Permissions) -> Self {
+        self.needs = Some((responder, needs));
+        self
     }
 
     async fn warm(&self) {
@@ -139,40 +245,20 @@ impl Cloud<Ec2Instance> for Aws {
     }
 
     async fn home(&self) -> Result<Scope> {
-        let account =
-            self.account.get_or_try_init(|| async { self.identity().await.map(|(account, _)| account) }).await?;
-        Ok(Scope::Account(account.clone()))
+        Ok(Scope::Account(self.own_account().await?.clone()))
     }
 
     async fn connect(&self, target: &Ec2Instance) -> Result<Ec2Api> {
-        let config = aws_sdk_ec2::config::Builder::from(self.config().await)
-            .region(aws_config::Region::new(target.region.to_string()))
-            .build();
-        Ok(Ec2Api::new(aws_sdk_ec2::Client::from_conf(config), target.account.clone(), target.region.clone()))
+        let config = self.session_on(&target.account, Some(&target.region), Names::of(target)).await?;
+        Ok(Ec2Api::connect(&config, target))
     }
 
     async fn identify(&self, api: &Ec2Api, target: &Ec2Instance) -> Result<Identity<Instance>> {
-        let facts = api.instance(&target.id).await?;
-        // "false" is a person's way to say no; any other value, and none, asks for being left alone.
-        let exempt = facts
-            .tags
-            .get(EXEMPT)
-            .filter(|value| !value.eq_ignore_ascii_case("false"))
-            .map(|_| Exemption { mark: format!("tag {EXEMPT}"), forgeable: true });
-        Ok(Identity {
-            uid: target.id.to_string(),
-            target: target.clone().into(),
-            exempt: exempt.into_iter().collect(),
-            facts,
-        })
+        Ok(Self::identity_of(target, api.instance(&target.id).await?))
     }
 
     async fn check(&self, api: &Ec2Api, target: &Ec2Instance, needs: &Permissions) -> Vec<Check> {
-        let who = "sts:GetCallerIdentity".to_owned();
-        let mut lines = vec![match self.identity().await {
-            Ok((account, arn)) => Check { what: who, ok: account == target.account, detail: arn },
-            Err(error) => Check { what: who, ok: false, detail: error.to_string() },
-        }];
+        let mut lines = vec![self.check_identity(target).await];
         lines.extend(check::permissions(api, &target.id, needs).await);
         lines
     }

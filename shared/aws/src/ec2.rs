@@ -1,12 +1,18 @@
 //! The look-ups, bound to one account and region.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
 use aws_sdk_ec2::{
     Client,
     types::{Filter, LockState, LockedSnapshotsInfo},
 };
 use stanch_core::{
     Error, Kind, Mark, Result,
-    names::{AccountId, InstanceId, Region, VolumeId},
+    names::{AccountId, InstanceId, Region, SecurityGroupId, VolumeId, VpcId},
+    target::Ec2Instance,
 };
 
 use crate::{
@@ -27,6 +33,8 @@ pub struct Ec2Api {
     pub(crate) client: Client,
     pub(crate) account: AccountId,
     pub(crate) region: Region,
+    /// The quarantine groups that this order has seen, so that what the plan has read is not read again.
+    pub(crate) groups: Arc<Mutex<BTreeMap<(VpcId, String), SecurityGroupId>>>,
 }
 
 /// How a snapshot is locked.
@@ -39,8 +47,9 @@ pub struct SnapshotLockInfo {
 }
 
 impl Ec2Api {
-    pub(crate) const fn new(client: Client, account: AccountId, region: Region) -> Self {
-        Self { client, account, region }
+    pub(crate) fn connect(config: &aws_config::SdkConfig, target: &Ec2Instance) -> Self {
+        let (account, region) = (target.account.clone(), target.region.clone());
+        Self { client: Client::new(config), account, region, groups: Arc::default() }
     }
 
     /// The instance. One call, `ec2:DescribeInstances`.
@@ -49,6 +58,19 @@ impl Ec2Api {
     /// [`Kind::NotFound`] when it is terminated or shutting down; [`Kind::Conflict`] when the credentials see it in
     /// another account than the target names.
     pub async fn instance(&self, id: &InstanceId) -> Result<Instance> {
+        let instance = self.instance_even_gone(id).await?;
+        if is_gone(&instance.state) {
+            let message = format!("it is {}", instance.state);
+            return Err(Error::new(Kind::NotFound, "ec2:DescribeInstances", message).on(id.as_str()));
+        }
+        Ok(instance)
+    }
+
+    /// The same, as long as EC2 describes it: an hour after its end it no longer does.
+    ///
+    /// # Errors
+    /// As [`instance`](Self::instance), but for an instance that is terminated or shutting down.
+    pub async fn instance_even_gone(&self, id: &InstanceId) -> Result<Instance> {
         const OPERATION: &str = "ec2:DescribeInstances";
         let found = self
             .client
@@ -64,11 +86,7 @@ impl Ec2Api {
             let message = format!("these credentials see it in another account than {}", self.account);
             return Err(refuse(Kind::Conflict, message));
         }
-        let instance = Instance::read(described);
-        if is_gone(&instance.state) {
-            return Err(refuse(Kind::NotFound, format!("it is {}", instance.state)));
-        }
-        Ok(instance)
+        Ok(Instance::read(described))
     }
 
     /// The snapshots of a record. One call a page, `ec2:DescribeSnapshots`; one page unless someone plants.

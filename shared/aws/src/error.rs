@@ -18,8 +18,8 @@ const PENDING_LIMIT: Duration = Duration::from_mins(1);
 /// AWS's messages are a line or two; an encoded authorization failure is a page.
 const MESSAGE: usize = 300;
 
-/// An SDK error as ours. `operation` is the IAM action, e.g. `ec2:CreateSnapshots`.
-pub(crate) fn classify<E>(operation: &str, resource: impl Into<String>, error: SdkError<E, HttpResponse>) -> Error
+/// An SDK error as ours, for every part of the wing. `operation` is the IAM action, e.g. `ec2:CreateSnapshots`.
+pub fn classify<E>(operation: &str, resource: impl Into<String>, error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
@@ -69,6 +69,9 @@ fn kind(code: &str, said: &str, status: u16) -> (Kind, Option<Duration>) {
         | "SlowDown"
         | "TooManyRequestsException"
         | "PriorRequestNotComplete"
+        // Auto Scaling: another change of the group is under way, and this one was not begun.
+        | "ResourceContention"
+        | "ScalingActivityInProgress"
         | "BandwidthLimitExceeded" => (Kind::Throttled, None),
         _ if code.starts_with("Throttl") || code.starts_with("RequestThrottl") => (Kind::Throttled, None),
         "UnauthorizedOperation"
@@ -84,6 +87,9 @@ fn kind(code: &str, said: &str, status: u16) -> (Kind, Option<Duration>) {
         | "RequestExpired" => (Kind::Denied, None),
         _ if code.starts_with("AccessDenied") || code.starts_with("ExpiredToken") => (Kind::Denied, None),
         "NoSuchEntity" | "ResourceNotFoundException" => (Kind::NotFound, None),
+        // IAM's way to say that a role or policy is being changed, or belongs to a service.
+        "EntityTemporarilyUnmodifiable" | "ConcurrentModificationException" | "ResourceInUseException" => (Kind::Conflict, None),
+        "UnmodifiableEntity" | "LimitExceeded" | "PolicyNotAttachable" => (Kind::Unsupported, None),
         _ if code.ends_with("NotFound") => (Kind::NotFound, None),
         // The last two are quotas, not rates: waiting does not help, a person has to raise them or make room.
         "OperationNotPermitted"
@@ -91,6 +97,12 @@ fn kind(code: &str, said: &str, status: u16) -> (Kind, Option<Duration>) {
         | "Unsupported"
         | "SnapshotLimitExceeded"
         | "ResourceLimitExceeded" => (Kind::Unsupported, None),
+        // Something still uses it, or it is somewhere else by now.
+        "DependencyViolation" | "ResourceInUse" | "InvalidGroup.InUse" | "Resource.AlreadyAssociated" => {
+            (Kind::Conflict, None)
+        }
+        // Auto Scaling and load balancers refuse with it what the state of the group does not allow.
+        "ValidationError" | "InvalidTarget" => (Kind::Unsupported, None),
         "IncorrectState" | "IncorrectInstanceState" | "IncorrectSpotRequestState" | "ConcurrentModification" => {
             (Kind::Conflict, None)
         }
@@ -148,7 +160,7 @@ where
 }
 
 /// Foreign text without control characters, an encoded authorization failure cut off.
-pub(crate) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let text = text.split_once(" Encoded authorization failure message").map_or(text, |(said, _)| said);
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE).collect()
 }

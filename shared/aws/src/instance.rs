@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{AttachmentStatus, DeviceType, Instance as Described, InstanceLifecycleType};
+use aws_sdk_ec2::types::{AttachmentStatus, DeviceType, Instance as Described, InstanceLifecycleType, InstanceMetadataEndpointState};
 use stanch_core::names::{InstanceId, VolumeId};
+
+use crate::interface::Interface;
 
 /// What `identify` reads of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +22,12 @@ pub struct Instance {
     pub volumes: Vec<Volume>,
     /// Its root device is an instance store volume.
     pub instance_store_root: bool,
+    /// Its network interfaces, the primary one first.
+    pub interfaces: Vec<Interface>,
+    /// How many interfaces it has, whether or not they could be read.
+    pub interface_count: usize,
+    /// Its metadata service answers: that is where it gets credentials from.
+    pub imds: bool,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -33,6 +41,8 @@ pub struct Volume {
     pub id: VolumeId,
     /// The instance boots from it.
     pub root: bool,
+    /// It is deleted when the instance is terminated.
+    pub delete_on_termination: bool,
 }
 
 impl Instance {
@@ -44,10 +54,18 @@ impl Instance {
             .filter_map(|mapping| {
                 let ebs = mapping.ebs().filter(|ebs| ebs.status() != Some(&AttachmentStatus::Detached))?;
                 let device = mapping.device_name().unwrap_or_default().to_owned();
-                Some(Volume { root: device == root, device, id: ebs.volume_id()?.parse().ok()? })
+                Some(Volume {
+                    root: device == root,
+                    device,
+                    id: ebs.volume_id()?.parse().ok()?,
+                    delete_on_termination: ebs.delete_on_termination() == Some(true),
+                })
             })
             .collect();
         let tag = |tag: &aws_sdk_ec2::types::Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or("").to_owned()));
+        let mut interfaces: Vec<_> =
+            described.network_interfaces().iter().filter_map(Interface::of_instance).collect();
+        interfaces.sort_by_key(|interface| !interface.primary);
         let operated = described.operator().filter(|operator| operator.managed() == Some(true));
         Self {
             state: described.state().and_then(|state| state.name()).map(ToString::to_string).unwrap_or_default(),
@@ -56,6 +74,10 @@ impl Instance {
             operator: operated.map(|operator| operator.principal().unwrap_or("another service").to_owned()),
             volumes,
             instance_store_root: described.root_device_type() == Some(&DeviceType::InstanceStore),
+            interface_count: described.network_interfaces().len(),
+            interfaces,
+            imds: described.metadata_options().and_then(|options| options.http_endpoint())
+                != Some(&InstanceMetadataEndpointState::Disabled),
             tags: described.tags().iter().filter_map(tag).collect(),
         }
     }
@@ -82,6 +104,11 @@ impl Instance {
             || attributes.contains('d')
             || ALWAYS.contains(&family)
             || PREFIXES.iter().any(|prefix| family.starts_with(prefix))
+    }
+
+    /// Whether it is terminated, or on its way: its volumes may already be deleted.
+    pub fn is_gone(&self) -> bool {
+        is_gone(&self.state)
     }
 
     /// The volume of that id.

@@ -1,9 +1,11 @@
-//! Text as one word of a POSIX shell, so that a printed command can be pasted.
+//! Text for a shell, so that a printed command or order can be pasted.
 
 use std::fmt::Write;
 
+use stanch_core::{Mark, Mode, Order, target::Ec2Instance};
+
 /// Quotes unless every character is one that no shell treats specially.
-pub(crate) fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/@+".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         return text.to_owned();
@@ -21,6 +23,20 @@ pub(crate) fn word(text: &str) -> String {
     }
     quoted.push('\'');
     quoted
+}
+
+/// The next order, ready to paste.
+pub fn next_order(responder: &str, mark: &Mark, target: &Ec2Instance) -> String {
+    let order = Order {
+        mode: Mode::Apply,
+        incident: mark.incident.clone(),
+        target: target.clone().into(),
+        options: serde_json::Value::Null,
+        requested_by: None,
+        protected: false,
+    };
+    // Orders are plain data; the fallback names at least the responder.
+    serde_json::to_string(&order).map_or_else(|_| responder.to_owned(), |order| format!("{responder} {order}"))
 }
 
 #[cfg(test)]

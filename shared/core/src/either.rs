@@ -76,11 +76,11 @@ impl<A: Slot<Token: Clone>, B: Slot<Token: Clone>> Slot for Either<A, B> {
         match (change.slot(), change.to(), seen.state.clone(), seen.token.clone()) {
             (Self::One(slot), Either::One(to), Either::One(state), Either::One(token)) => {
                 let seen = Seen { state, token, ids, settling };
-                A::write(Recorded::new(slot, to, change.mark()), &seen, &api.0).await
+                A::write(Recorded::new(slot, to, change.mark()).after_another(change.again()), &seen, &api.0).await
             }
             (Self::Other(slot), Either::Other(to), Either::Other(state), Either::Other(token)) => {
                 let seen = Seen { state, token, ids, settling };
-                B::write(Recorded::new(slot, to, change.mark()), &seen, &api.1).await
+                B::write(Recorded::new(slot, to, change.mark()).after_another(change.again()), &seen, &api.1).await
             }
             _ => Err(Error::new(Kind::Internal, "write", "a state of the other kind of slot")),
         }
@@ -118,6 +118,13 @@ impl<A: Slot<Token: Clone>, B: Slot<Token: Clone>> Slot for Either<A, B> {
 
     fn patience(&self) -> Duration {
         ask!(self, patience)
+    }
+
+    fn may_undo(&self, api: &Self::Api, made: Timestamp, now: Timestamp) -> Result<()> {
+        match self {
+            Self::One(slot) => slot.may_undo(&api.0, made, now),
+            Self::Other(slot) => slot.may_undo(&api.1, made, now),
+        }
     }
 
     fn visible_to_attacker(&self) -> bool {

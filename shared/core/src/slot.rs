@@ -66,6 +66,15 @@ pub trait Slot: Serialize + DeserializeOwned + Clone + PartialEq + Debug + Send 
         false
     }
 
+    /// Whether a change that was made at `made` may be undone now. Asked before a revert claims anything, so that a no
+    /// leaves everything as it is.
+    ///
+    /// # Errors
+    /// [`crate::Kind::Refused`], with what undoing it would do, and until when or without which option.
+    fn may_undo(&self, _api: &Self::Api, _made: Timestamp, _now: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether the attacker can notice it from the inside.
     fn visible_to_attacker(&self) -> bool {
         false
@@ -159,7 +168,7 @@ pub struct Change<S: Slot> {
 ///
 /// ```compile_fail,E0451
 /// # fn forge<S: stanch_core::Slot>(change: &stanch_core::Change<S>, mark: &stanch_core::Mark) {
-/// let forged = stanch_core::Recorded { slot: &change.slot, to: &change.after, mark };
+/// let forged = stanch_core::Recorded { slot: &change.slot, to: &change.after, mark, again: false };
 /// # }
 /// ```
 #[derive(Debug)]
@@ -167,11 +176,24 @@ pub struct Recorded<'a, S: Slot> {
     slot: &'a S,
     to: &'a S::State,
     mark: &'a Mark,
+    again: bool,
 }
 
 impl<'a, S: Slot> Recorded<'a, S> {
     pub(crate) const fn new(slot: &'a S, to: &'a S::State, mark: &'a Mark) -> Self {
-        Self { slot, to, mark }
+        Self { slot, to, mark, again: false }
+    }
+
+    /// The same, where a write before this one may have been carried out.
+    #[must_use]
+    pub(crate) const fn after_another(mut self, again: bool) -> Self {
+        self.again = again;
+        self
+    }
+
+    /// This write, or a part of it, may have been carried out before: by a run that died, or without an answer.
+    pub const fn again(&self) -> bool {
+        self.again
     }
 
     /// The place to write.

@@ -1,15 +1,19 @@
 //! The look-ups that a plan gets. Nothing here that is public changes anything.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use google_cloud_compute_v1::model;
 use stanch_core::{
     Error, Kind, Result,
-    names::{GceId, GceName, ProjectId},
+    names::{GceId, GceName, ProjectId, ServiceAccountEmail},
     target::GceInstance,
 };
 
 use crate::{
+    account::{self, AccountFacts},
     clients::Clients,
     facts::{self, DiskRef, GceFacts, Place},
     fault,
@@ -22,6 +26,8 @@ pub struct GceApi {
     pub(crate) clients: Clients,
     /// Keys live here and nowhere else: a slot is recorded, this is not.
     keys: Mutex<CsekKeys>,
+    own: Option<ServiceAccountEmail>,
+    revive: AtomicBool,
 }
 
 /// A disk as its own resource shows it.
@@ -34,8 +40,38 @@ pub struct Disk {
 }
 
 impl GceApi {
-    pub(crate) fn new(clients: Clients) -> Self {
-        Self { clients, keys: Mutex::default() }
+    pub(crate) fn new(clients: Clients, own: Option<ServiceAccountEmail>) -> Self {
+        Self { clients, keys: Mutex::default(), own, revive: AtomicBool::new(false) }
+    }
+
+    /// A service account of a project.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when the project has none of this address.
+    pub async fn account(&self, project: &ProjectId, email: &ServiceAccountEmail) -> Result<AccountFacts> {
+        account::find(&self.clients.rest, project, email).await
+    }
+
+    /// The instances of a project that run as an account, as `zone/name`.
+    ///
+    /// # Errors
+    /// Whatever the service answers, classified.
+    pub async fn users(&self, project: &ProjectId, email: &ServiceAccountEmail) -> Result<Vec<String>> {
+        account::users(&self.clients.instances, project, email).await
+    }
+
+    /// Whether the account is the one that we run as.
+    pub fn is_own(&self, email: &ServiceAccountEmail) -> bool {
+        self.own.as_ref() == Some(email)
+    }
+
+    /// Takes note that undoing may make old tokens valid again.
+    pub fn lend_revive(&self, revive: bool) {
+        self.revive.store(revive, Ordering::Relaxed);
+    }
+
+    pub(crate) fn may_revive(&self) -> bool {
+        self.revive.load(Ordering::Relaxed)
     }
 
     /// The instance, by name, else by number: the path takes both (Compute Engine API: `instances.get`, pattern of

@@ -14,6 +14,8 @@ use google_cloud_gax::{
 use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
 use stanch_core::{Error, Kind, Result};
 
+use crate::{group::Groups, rest::Rest};
+
 /// How long one call may take. The core retries; the SDK's own bound is none.
 pub(crate) const CALL: Duration = Duration::from_secs(10);
 
@@ -63,6 +65,8 @@ pub(crate) struct Clients {
     pub(crate) disks: Disks,
     pub(crate) region_disks: RegionDisks,
     pub(crate) snapshots: Snapshots,
+    pub(crate) groups: Groups,
+    pub(crate) rest: Rest,
     pub(crate) credentials: Credentials,
 }
 
@@ -76,12 +80,13 @@ impl Clients {
             bound(Snapshots::builder(), access, &credentials),
         )
         .map_err(|error| Error::new(Kind::Internal, "gcp:connect", "the client cannot be built").because(error))?;
-        Ok(Self { instances, disks, region_disks, snapshots, credentials })
+        let (groups, rest) = (Groups::new(access, &credentials), Rest::new(access, &credentials));
+        Ok(Self { instances, disks, region_disks, snapshots, groups, rest, credentials })
     }
 }
 
 /// A client without retries of its own: every POST of ours goes out once per attempt of the core.
-async fn bound<F>(
+pub(crate) async fn bound<F>(
     builder: ClientBuilder<F, Credentials>,
     access: &Access,
     credentials: &Credentials,

@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, env, sync::Arc};
 
 use futures::future::join_all;
 use stanch_core::{
-    Check, Cloud, Error, Exemption, Identity, Permission, Permissions, Result, Scope, target::GceInstance,
+    Check, Cloud, Error, Exemption, Identity, Permission, Permissions, Result, Scope, names::ServiceAccountEmail,
+    target::GceInstance,
 };
 use tokio::sync::OnceCell;
 
@@ -26,6 +27,8 @@ use crate::{
 pub struct Gcp {
     access: Access,
     clients: Arc<OnceCell<Clients>>,
+    /// The account that we run as, where it is told and not found.
+    own: Option<ServiceAccountEmail>,
 }
 
 impl Gcp {
@@ -44,10 +47,37 @@ impl Gcp {
     }
 
     fn new(access: Access) -> Self {
-        Self { access, clients: Arc::default() }
+        Self { access, clients: Arc::default(), own: None }
     }
 
-    async fn clients(&self) -> Result<&Clients> {
+    /// Says which account it runs as: that one is never disabled.
+    #[must_use]
+    pub fn acting_as(self, own: ServiceAccountEmail) -> Self {
+        Self { own: Some(own), ..self }
+    }
+
+    pub(crate) fn of_env() -> Result<Self> {
+        match env::var("STANCH_GCE_ENDPOINT") {
+            Ok(endpoint) => Self::at(&endpoint, env::var("STANCH_GCE_TOKEN").ok().as_deref()),
+            Err(env::VarError::NotPresent) => Ok(Self::new(Access::Google)),
+            Err(env::VarError::NotUnicode(_)) => Err(Error::invalid("STANCH_GCE_ENDPOINT", "must be UTF-8")),
+        }
+    }
+
+    /// The account that we run as, as far as it can be told.
+    pub(crate) async fn own(&self) -> Option<ServiceAccountEmail> {
+        match (&self.own, &self.access) {
+            (Some(own), _) => Some(own.clone()),
+            (None, Access::Google) => home::account().await,
+            (None, Access::At { .. }) => None,
+        }
+    }
+
+    pub(crate) const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    pub(crate) async fn clients(&self) -> Result<&Clients> {
         self.clients.get_or_try_init(|| Clients::build(&self.access)).await
     }
 }
@@ -57,11 +87,7 @@ impl Cloud<GceInstance> for Gcp {
     type Facts = GceFacts;
 
     fn from_env() -> Result<Self> {
-        match env::var("STANCH_GCE_ENDPOINT") {
-            Ok(endpoint) => Self::at(&endpoint, env::var("STANCH_GCE_TOKEN").ok().as_deref()),
-            Err(env::VarError::NotPresent) => Ok(Self::new(Access::Google)),
-            Err(env::VarError::NotUnicode(_)) => Err(Error::invalid("STANCH_GCE_ENDPOINT", "must be UTF-8")),
-        }
+        Self::of_env()
     }
 
     async fn warm(&self) {
@@ -74,7 +100,7 @@ impl Cloud<GceInstance> for Gcp {
     }
 
     async fn connect(&self, _target: &GceInstance) -> Result<GceApi> {
-        Ok(GceApi::new(self.clients().await?.clone()))
+        Ok(GceApi::new(self.clients().await?.clone(), self.own().await))
     }
 
     async fn identify(&self, api: &GceApi, target: &GceInstance) -> Result<Identity<GceFacts>> {
@@ -126,7 +152,7 @@ impl Cloud<GceInstance> for Gcp {
     }
 }
 
-fn lines(on: &str, asked: &[&str], held: &Result<Vec<String>>) -> Vec<Check> {
+pub(crate) fn lines(on: &str, asked: &[&str], held: &Result<Vec<String>>) -> Vec<Check> {
     let line = |name: &&str| {
         let (ok, detail) = match held {
             Ok(held) if held.iter().any(|one| one == name) => (true, "granted".to_owned()),

@@ -1,11 +1,14 @@
 //! What is read of an instance and its disks. The answer of the API is parsed, not trusted: a link becomes a
 //! project, a place and a name, or an error.
 
+use std::collections::BTreeMap;
+
 use google_cloud_compute_v1::model;
 use serde::{Deserialize, Serialize};
 use stanch_core::{
     Error, Kind, Result,
-    names::{GceId, GceName, Location, ProjectId, Zone},
+    names::{GceId, GceName, Location, ProjectId, ServiceAccountEmail, Zone},
+    target::GceInstance,
 };
 
 /// Where a disk is.
@@ -72,6 +75,42 @@ impl DiskRef {
     }
 }
 
+/// An instance as a record names it: the id is never used twice, the names are for people and for the few calls that
+/// take no number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceRef {
+    /// The project.
+    pub project: ProjectId,
+    /// The zone.
+    pub zone: Zone,
+    /// The name.
+    pub name: GceName,
+    /// The numeric id.
+    pub id: GceId,
+}
+
+impl InstanceRef {
+    /// The target, with what was found.
+    pub fn of(target: &GceInstance, facts: &GceFacts) -> Self {
+        Self {
+            project: target.project.clone(),
+            zone: target.zone.clone(),
+            name: facts.name.clone(),
+            id: facts.id.clone(),
+        }
+    }
+
+    /// `projects/P/zones/Z/instances/ID`: a call with the number never reaches another instance of the same name.
+    pub(crate) fn path(&self) -> String {
+        format!("projects/{}/zones/{}/instances/{}", self.project, self.zone, self.id)
+    }
+
+    /// The words that every command about an instance ends in.
+    pub(crate) fn words(&self) -> String {
+        format!("{} --project={} --zone={}", self.name, self.project, self.zone)
+    }
+}
+
 /// What hangs on an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskKind {
@@ -95,6 +134,8 @@ pub struct AttachedDisk {
     pub writable: bool,
     /// Its size in GB, where known.
     pub size_gb: Option<i64>,
+    /// It is deleted with the instance.
+    pub auto_delete: bool,
 }
 
 /// An instance, as far as responders need it.
@@ -106,6 +147,14 @@ pub struct GceFacts {
     pub name: GceName,
     /// Everything that is attached.
     pub disks: Vec<AttachedDisk>,
+    /// `RUNNING`, `TERMINATED` …
+    pub status: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Whose tokens its metadata server gives out.
+    pub service_account: Option<ServiceAccountEmail>,
+    /// It cannot be deleted.
+    pub deletion_protection: bool,
     /// The group that says to have made it. A hint: the instance's own account can rewrite it.
     pub created_by: Option<String>,
     /// It carries the label that asks for being left alone.
@@ -135,6 +184,16 @@ impl GceFacts {
                 .find(|item| item.key.as_deref() == Some("created-by"))
                 .and_then(|item| item.value),
             exempt: instance.labels.contains_key(EXEMPT_LABEL),
+            status: instance.status.map(|status| status.to_string()).unwrap_or_default(),
+            service_account: instance
+                .service_accounts
+                .into_iter()
+                .next()
+                .and_then(|account| account.email)
+                .map(|email| email.parse().map_err(|_| odd("the answer has a service account of an unknown form")))
+                .transpose()?,
+            deletion_protection: instance.deletion_protection.unwrap_or(false),
+            labels: instance.labels.into_iter().collect(),
         })
     }
 }
@@ -153,6 +212,7 @@ fn attached(disk: model::AttachedDisk) -> Option<AttachedDisk> {
         boot: disk.boot.unwrap_or(false),
         writable: disk.mode != Some(Mode::ReadOnly),
         size_gb: disk.disk_size_gb,
+        auto_delete: disk.auto_delete.unwrap_or(false),
     })
 }
 

@@ -9,6 +9,7 @@ use google_cloud_gax::error::{
     CredentialsError, Error as CallError,
     rpc::{Code, StatusDetails},
 };
+use serde_json::Value;
 use stanch_core::{Error, Kind};
 
 /// Turns the error of a call into ours. `operation` is its documented name, `resource` its path.
@@ -34,6 +35,12 @@ pub(crate) fn call(operation: &str, resource: &str, error: &CallError) -> Error 
     };
     let wait = error.http_headers().and_then(|headers| headers.get("retry-after")?.to_str().ok()?.parse().ok());
     Error::new(kind, operation, message).on(resource).retry_after(wait.map(Duration::from_secs))
+}
+
+/// The same of an answer that was read as JSON.
+pub(crate) fn answer(operation: &str, resource: &str, status: u16, bytes: &[u8], wait: Option<Duration>) -> Error {
+    let (kind, message) = by_status(status, &Reply::of_json(bytes));
+    Error::new(kind, operation, message).on(resource).retry_after(wait)
 }
 
 /// What an accepted operation failed with, if it did. Nothing was made.
@@ -91,6 +98,24 @@ impl Reply {
         reply
     }
 
+    /// Reads `{"error": {…}}`, in the form of Compute Engine (`errors`) or of the newer APIs (`status`, `details`).
+    fn of_json(bytes: &[u8]) -> Self {
+        let body: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str);
+        let mut reply = Self {
+            reason: text("/error/errors/0/reason").or_else(|| text("/error/status")).and_then(word),
+            message: text("/error/message").unwrap_or_default().to_owned(),
+            ..Self::default()
+        };
+        for detail in body.pointer("/error/details").and_then(Value::as_array).into_iter().flatten() {
+            let of = |pointer: &str| detail.pointer(pointer).and_then(Value::as_str).and_then(word);
+            reply.reason = of("/reason").or(reply.reason);
+            reply.permission = of("/metadata/permission").or(reply.permission);
+            reply.quota = of("/metadata/quota_metric").or_else(|| of("/metadata/quota_limit")).or(reply.quota);
+        }
+        reply
+    }
+
     /// What stands in quotes after `before`.
     fn quoted(&self, before: &str) -> Option<String> {
         let (_, rest) = self.message.split_once(before)?;
@@ -113,7 +138,7 @@ fn by_status(status: u16, reply: &Reply) -> (Kind, String) {
             (Kind::Throttled, "too many calls".to_owned())
         }
         (403, "accessNotConfigured" | "SERVICE_DISABLED") => {
-            (Kind::Denied, "the Compute Engine API is not enabled in the project".to_owned())
+            (Kind::Denied, "the API is not enabled in the project".to_owned())
         }
         (403, _) => (Kind::Denied, denied(reply)),
         (401, _) => (Kind::Denied, "the credentials were refused".to_owned()),
@@ -134,7 +159,7 @@ fn by_status(status: u16, reply: &Reply) -> (Kind, String) {
 }
 
 fn denied(reply: &Reply) -> String {
-    match reply.permission.clone().or_else(|| reply.quoted("Required ")) {
+    match reply.permission.clone().or_else(|| reply.quoted("Required ")).or_else(|| reply.quoted("Permission ")) {
         Some(permission) => format!("the permission {permission} is missing"),
         None => with(
             "a permission is missing, or an organization policy forbids it",
@@ -205,6 +230,27 @@ mod tests {
     fn the_permission_is_taken_from_the_details_too() {
         let reply = Reply { permission: word("compute.disks.get"), ..reply("IAM_PERMISSION_DENIED", "x") };
         assert_eq!(by_status(403, &reply), (Kind::Denied, "the permission compute.disks.get is missing".to_owned()));
+    }
+
+    #[test]
+    fn both_forms_of_an_error_are_read() {
+        let compute = r#"{"error":{"code":403,"message":"Required 'compute.instanceGroupManagers.update' permission for 'x'",
+            "errors":[{"reason":"forbidden","message":"x"}]}}"#;
+        let error = answer("x", "y", 403, compute.as_bytes(), None);
+        assert_eq!(
+            (error.kind(), error.message()),
+            (Kind::Denied, "the permission compute.instanceGroupManagers.update is missing")
+        );
+        let iam = r#"{"error":{"code":403,"status":"PERMISSION_DENIED","message":"\u001b[2J","details":[{"reason":"IAM_PERMISSION_DENIED",
+            "metadata":{"permission":"iam.serviceAccounts.disable"}}]}}"#;
+        let error = answer("x", "y", 403, iam.as_bytes(), None);
+        assert_eq!(
+            (error.kind(), error.message()),
+            (Kind::Denied, "the permission iam.serviceAccounts.disable is missing")
+        );
+        let error = answer("x", "y", 409, br#"{"error":{"code":409,"status":"ABORTED","message":"etag"}}"#, None);
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert_eq!(answer("x", "y", 502, b"<html>", None).kind(), Kind::Unavailable);
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::{env, time::Duration};
 
 use google_cloud_auth::credentials::{CacheableResource, Credentials};
 use serde::Deserialize;
-use stanch_core::{Error, Kind, Result, names::ProjectId};
+use stanch_core::{
+    Error, Kind, Result,
+    names::{ProjectId, ServiceAccountEmail},
+};
 
 use crate::clients::{Access, CALL};
 
@@ -22,20 +25,9 @@ pub(crate) async fn project() -> Result<ProjectId> {
     if let Some(project) = of_credentials() {
         return Ok(project);
     }
-    let host = env::var("GCE_METADATA_HOST").unwrap_or_else(|_| "metadata.google.internal".to_owned());
     let unknown = || Error::new(Kind::NotFound, "gcp:project", "own project unknown: set GOOGLE_CLOUD_PROJECT");
-    let call = client(METADATA)?
-        .get(format!("http://{host}/computeMetadata/v1/project/project-id"))
-        .header("Metadata-Flavor", "Google")
-        .send();
-    let answer = call.await.map_err(|error| unknown().because(error.without_url()))?;
-    // Whatever else listens at that address does not send this header back.
-    if !answer.status().is_success() || answer.headers().get("metadata-flavor").is_none_or(|flavor| flavor != "Google")
-    {
-        return Err(unknown());
-    }
-    let text = body(answer).await?;
-    std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()).ok_or_else(unknown)
+    let text = metadata("project/project-id").await.map_err(|error| unknown().because(error.without_url()))?;
+    text.and_then(|text| text.trim().parse().ok()).ok_or_else(unknown)
 }
 
 fn of_credentials() -> Option<ProjectId> {
@@ -47,6 +39,42 @@ fn of_credentials() -> Option<ProjectId> {
     let path = env::var_os("GOOGLE_APPLICATION_CREDENTIALS")?;
     let file: File = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     file.project_id.or(file.quota_project_id)?.parse().ok()
+}
+
+/// The service account that we run as: of the credentials file, else of the metadata server. None for a person, and
+/// where nobody says.
+pub(crate) async fn account() -> Option<ServiceAccountEmail> {
+    #[derive(Deserialize)]
+    struct File {
+        client_email: Option<ServiceAccountEmail>,
+    }
+    if let Some(path) = env::var_os("GOOGLE_APPLICATION_CREDENTIALS") {
+        return serde_json::from_slice::<File>(&std::fs::read(path).ok()?).ok()?.client_email;
+    }
+    // What `gcloud auth application-default login` leaves is a person's.
+    let home = env::var_os("HOME").map(std::path::PathBuf::from);
+    if home.is_some_and(|home| home.join(".config/gcloud/application_default_credentials.json").exists()) {
+        return None;
+    }
+    let text = metadata("instance/service-accounts/default/email").await.ok()??;
+    text.trim().parse().ok()
+}
+
+/// What the metadata server says under a path; `None` where another server listens at its address.
+async fn metadata(path: &str) -> Result<Option<String>, reqwest::Error> {
+    let host = env::var("GCE_METADATA_HOST").unwrap_or_else(|_| "metadata.google.internal".to_owned());
+    let Ok(client) = client(METADATA) else { return Ok(None) };
+    let answer = client
+        .get(format!("http://{host}/computeMetadata/v1/{path}"))
+        .header("Metadata-Flavor", "Google")
+        .send()
+        .await?;
+    // Whatever else listens at that address does not send this header back.
+    if !answer.status().is_success() || answer.headers().get("metadata-flavor").is_none_or(|flavor| flavor != "Google")
+    {
+        return Ok(None);
+    }
+    Ok(body(answer).await.ok().and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
 /// Which of these we have on the project (Resource Manager API: `projects.testIamPermissions`). Snapshots and

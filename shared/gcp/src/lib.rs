@@ -3,28 +3,55 @@
 //! | module | is |
 //! |---|---|
 //! | [`cloud`] | [`Gcp`]: the clients, made once a process; who a target really is; what we may do to it |
+//! | [`account`] | [`IamApi`]: service accounts as targets, and who uses one |
 //! | [`api`] | [`GceApi`]: the look-ups that a plan gets. The clients in it are private: only a slot writes |
 //! | [`facts`] | what is read of an instance and its disks, parsed strictly |
-//! | [`slot`] | [`GcpSlot`]: every place that this wing writes |
+//! | [`evidence`] | whether the disks of an instance were captured for an incident |
+//! | [`gone`] | [`GcpOrGone`]: the same, where a target that is not there any more is what was wanted |
+//! | [`group`] | the managed instance group that holds an instance: found by the instance's id |
+//! | [`iam`] | whether a service account works, who speaks as it, its keys |
+//! | [`identity`] | the service account on an instance, and its power, which must be off to change it |
+//! | [`membership`] | an instance in its group, the group's size, and whether the instance is there |
+//! | [`slot`] | [`GcpSlot`]: the places that capturing and isolating write |
 //! | [`snapshot`] | the snapshot of a disk: find ours, take it, wait for it |
 //! | [`key`] | customer-supplied encryption keys, which are never printed or recorded |
 //! | `mark` | names, labels, request ids and shell words made from names that we were given |
+//! | `power` | the calls on one instance, by its number |
+//! | `wait` | operations, which may fail after they were accepted |
+//! | `rest` | IAM, of which a handful of calls is needed |
 //! | `fault` | what a failed call means |
 
+pub mod account;
 pub mod api;
 mod clients;
 pub mod cloud;
+pub mod evidence;
 pub mod facts;
 mod fault;
+pub mod gone;
+pub mod group;
 mod home;
+pub mod iam;
+pub mod identity;
 pub mod key;
 mod mark;
+pub mod membership;
+mod power;
+mod rest;
 pub mod slot;
 pub mod snapshot;
+mod wait;
 
+pub use account::{AccountFacts, IamApi};
 pub use api::{Disk, GceApi};
 pub use cloud::Gcp;
-pub use facts::{AttachedDisk, DiskKind, DiskRef, GceFacts, Place};
+pub use evidence::Captured;
+pub use facts::{AttachedDisk, DiskKind, DiskRef, GceFacts, InstanceRef, Place};
+pub use gone::GcpOrGone;
+pub use group::{GroupRef, Managed};
+pub use iam::{AccountSlot, IamSlot, IamState};
+pub use identity::{IdentitySlot, IdentityState, PowerSlot};
 pub use key::{CsekKeys, DiskKey};
+pub use membership::{MembershipSlot, MembershipState};
 pub use slot::{GcpSlot, GcpState};
 pub use snapshot::{SnapshotSlot, StorageLocation};

@@ -29,6 +29,7 @@ mod image;
 mod labels;
 mod list;
 mod lodgers;
+mod makers;
 mod object;
 mod outlook;
 mod own;
@@ -41,6 +42,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod users;
 mod wire;
 mod workload;
 
@@ -58,15 +60,17 @@ pub use image::ImageName;
 pub use labels::{ISOLATE, checked_annotations, checked_labels, checked_node_labels, marked};
 pub use list::List;
 pub use lodgers::{Budget, Lodger};
+pub use makers::Maker;
 pub use object::{ObjectRef, Resource};
 pub use pods::{Container, Owner, PodFacts, Role, owner_of};
 pub use removal::How;
 pub use selector::Selector;
 pub use slot::{
     Annotation, Compare, Exclusion, Fields, KubeSlot, KubeState, KubeToken, Label, MARKS, Marks, Object, Propagation,
-    Removal, Subjects, Taint, Unschedulable, Who, manifest_of, marks,
+    Removal, Renewal, Restart, Retain, Subjects, Taint, Unschedulable, Who, manifest_of, marks,
 };
 pub use target::{
     AccountByName, AccountOf, Grantee, Locate, NamespaceOf, PodOrGone, PodsOf, WorkloadByName, WorkloadOf,
 };
+pub use users::RunsAs;
 pub use workload::{WorkloadFacts, rollout, selector_of};

@@ -70,10 +70,10 @@ any_of! {
 }
 
 any_of! {
-    /// Whom a role binding can give rights to; a pod stands for the account that it runs as.
+    /// Whom a role binding can give rights to. A pod is none: the audit log names pods that somebody reached for, and
+    /// only who reached is to be contained.
     Grantee {
         ServiceAccount(ServiceAccount) = "service-account",
-        Pod(Pod) = "pod",
         KubeSubject(KubeSubject) = "kube-subject",
     }
 }

@@ -43,7 +43,10 @@ fn built_in(kind: &str) -> Option<Resource> {
 
 impl KubeApi {
     /// The resource of a kind of workload, by discovery where it is not built in.
-    pub(crate) async fn workload_resource(&self, kind: &WorkloadKind) -> Result<Resource> {
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] where the cluster serves no such kind, or several.
+    pub async fn workload_resource(&self, kind: &WorkloadKind) -> Result<Resource> {
         if let Some(resource) = built_in(kind.as_str()) {
             return Ok(resource);
         }

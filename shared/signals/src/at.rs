@@ -1,23 +1,36 @@
-//! A place in a document that knows its path, so that every error names the field.
+//! A place in a document, by which it is read: only what is asked for is looked at, and every error names the field.
 
 use std::str::FromStr;
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
-use serde_json::Value;
 use stanch_core::{Error, Result};
 
+use crate::document::{Document, Members};
+
 /// A place in a document. What is absent, and what is null, has no value and can still be named.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct At<'a> {
-    value: Option<&'a Value>,
-    path: String,
+    document: &'a Document<'a>,
+    /// Where its value starts; of what is absent, where the object starts that it is not in.
+    start: usize,
+    /// Where its value ends; `start` of what is absent or null.
+    end: usize,
+    /// The keys that lead from `start` to what is absent.
+    absent: [&'static str; 3],
     either_case: bool,
 }
 
 impl<'a> At<'a> {
-    /// The document itself, or the part of it that `path` names.
-    pub(crate) fn new(value: &'a Value, path: &str) -> Self {
-        Self { value: Some(value), path: path.to_owned(), either_case: false }
+    /// A value of a document, from its first byte to behind its last one.
+    pub(crate) fn new(document: &'a Document<'a>, start: usize, end: usize) -> Self {
+        Self { document, start, end, absent: [""; 3], either_case: false }.without_null()
+    }
+
+    fn without_null(mut self) -> Self {
+        if self.raw() == Some("null") {
+            self.end = self.start;
+        }
+        self
     }
 
     /// From here on `camelCase` keys may be spelled in `PascalCase`.
@@ -27,38 +40,54 @@ impl<'a> At<'a> {
 
     /// Is there anything but null?
     pub(crate) fn is_present(&self) -> bool {
-        self.value.is_some()
+        self.end > self.start
     }
 
     /// The same place with nothing there.
     pub(crate) fn absent(self) -> Self {
-        Self { value: None, ..self }
+        Self { end: self.start, ..self }
+    }
+
+    /// The value as it is written.
+    pub(crate) fn raw(&self) -> Option<&'a str> {
+        self.document.text().get(self.start..self.end).filter(|raw| !raw.is_empty())
+    }
+
+    fn first(&self) -> Option<u8> {
+        self.raw()?.bytes().next()
     }
 
     /// Is it an object?
     pub(crate) fn is_object(&self) -> bool {
-        self.value.is_some_and(Value::is_object)
+        self.first() == Some(b'{')
+    }
+
+    /// Is it a text?
+    pub(crate) fn is_text(&self) -> bool {
+        self.first() == Some(b'"')
+    }
+
+    /// Is it a list?
+    pub(crate) fn is_list(&self) -> bool {
+        self.first() == Some(b'[')
     }
 
     /// A member. Of what is absent every member is absent; of anything but an object there is none to ask for.
-    pub(crate) fn get(&self, key: &str) -> Result<At<'a>> {
-        let object = match self.value {
-            None => None,
-            Some(Value::Object(object)) => Some(object),
+    pub(crate) fn get(&self, key: &'static str) -> Result<At<'a>> {
+        match self.first() {
+            None => return Ok(self.without(key)),
+            Some(b'{') => {}
             Some(_) => return Err(self.wrong("must be an object")),
-        };
-        let find = |key: &str| object.and_then(|object| object.get(key));
-        let capital = if self.either_case { capitalized(key) } else { None };
-        let (value, key) = match (find(key), capital.as_deref().and_then(find)) {
-            (Some(_), Some(_)) => return Err(self.child(key, None).wrong("stands twice, in two spellings")),
-            (None, Some(value)) => (Some(value), capital.as_deref().unwrap_or(key)),
-            (value, None) => (value, key),
-        };
-        Ok(self.child(key, value))
+        }
+        match self.document.find(self.start, self.end, key, self.either_case) {
+            [None, _] => Ok(self.without(key)),
+            [Some((start, end)), None] => Ok(self.child(start, end)),
+            [Some(_), Some(_)] => Err(self.without(key).wrong("stands twice, in two spellings")),
+        }
     }
 
     /// The first of several spellings of a member; two at once are refused.
-    pub(crate) fn get_one_of(&self, keys: [&str; 2]) -> Result<At<'a>> {
+    pub(crate) fn get_one_of(&self, keys: [&'static str; 2]) -> Result<At<'a>> {
         let [first, second] = keys;
         let (first, second) = (self.get(first)?, self.get(second)?);
         match (first.is_present(), second.is_present()) {
@@ -68,44 +97,65 @@ impl<'a> At<'a> {
         }
     }
 
-    fn child(&self, key: &str, value: Option<&'a Value>) -> At<'a> {
-        let path = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
-        At { value: value.filter(|value| !value.is_null()), path, either_case: self.either_case }
+    /// Which of these keys are there, null or not: a bit for each.
+    pub(crate) fn marks(&self, keys: &[&str]) -> u64 {
+        self.document.marks(self.start, self.end, keys)
+    }
+
+    /// Each member: its key, which is a text, and its value. Of anything but an object there is none.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (At<'a>, At<'a>)> {
+        let object = if self.is_object() { *self } else { self.absent() };
+        object.members().map(move |it| {
+            let (start, end) = it.quoted_key();
+            (object.child(start, end), object.child(it.start, it.end))
+        })
+    }
+
+    fn members(&self) -> Members<'a> {
+        Members::of(self.document, self.start, self.end)
+    }
+
+    fn child(&self, start: usize, end: usize) -> Self {
+        Self { start, end, absent: [""; 3], ..*self }.without_null()
+    }
+
+    fn without(&self, key: &'static str) -> Self {
+        let mut absent = self.absent;
+        if let Some(free) = absent.iter_mut().find(|name| name.is_empty()) {
+            *free = key;
+        }
+        Self { end: self.start, absent, ..*self }
     }
 
     /// An object with something in it. Detectors write null, `""` and `{}` for "nothing to say".
-    pub(crate) fn section(&self) -> Result<Option<&At<'a>>> {
-        match self.value {
-            None => Ok(None),
-            Some(Value::String(text)) if text.is_empty() => Ok(None),
-            Some(Value::Object(object)) => Ok((!object.is_empty()).then_some(self)),
+    pub(crate) fn section(&self) -> Result<Option<&Self>> {
+        match self.raw() {
+            None | Some(r#""""#) => Ok(None),
+            Some(raw) if raw.starts_with('{') => Ok(self.members().next().map(|_| self)),
             Some(_) => Err(self.wrong("must be an object")),
         }
     }
 
     /// The items of a list.
     pub(crate) fn items(&self) -> Result<Vec<At<'a>>> {
-        match self.value {
-            None => Ok(Vec::new()),
-            Some(Value::Array(items)) => Ok(items
-                .iter()
-                .enumerate()
-                .map(|(index, item)| At {
-                    value: (!item.is_null()).then_some(item),
-                    path: format!("{}[{index}]", self.path),
-                    either_case: self.either_case,
-                })
-                .collect()),
+        Ok(self.each()?.collect())
+    }
+
+    /// The items of a list, one after the other.
+    pub(crate) fn each(&self) -> Result<impl Iterator<Item = At<'a>>> {
+        let at = *self;
+        match self.first() {
+            None | Some(b'[') => Ok(self.members().map(move |it| at.child(it.start, it.end))),
             Some(_) => Err(self.wrong("must be a list")),
         }
     }
 
     /// A text.
     pub(crate) fn text(&self) -> Result<Option<&'a str>> {
-        match self.value {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.wrong("must be text")),
+        let Some(raw) = self.raw() else { return Ok(None) };
+        match raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) {
+            Some(raw) => Ok(Some(self.document.unescaped(raw))),
+            None => Err(self.wrong("must be text")),
         }
     }
 
@@ -115,8 +165,8 @@ impl<'a> At<'a> {
     }
 
     /// The text, whatever else may be wrong here: for questions that decide nothing but "inactive".
-    pub(crate) fn peek(&self, keys: &[&str]) -> Option<&'a str> {
-        let mut at = self.clone();
+    pub(crate) fn peek(&self, keys: &[&'static str]) -> Option<&'a str> {
+        let mut at = *self;
         for key in keys {
             at = at.get(key).ok()?;
         }
@@ -136,29 +186,28 @@ impl<'a> At<'a> {
 
     /// True or false; as text only in exactly these spellings.
     pub(crate) fn flag(&self) -> Result<Option<bool>> {
-        match self.value {
+        match self.raw() {
             None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(Value::String(text)) if text == "true" => Ok(Some(true)),
-            Some(Value::String(text)) if text == "false" => Ok(Some(false)),
+            Some("true" | r#""true""#) => Ok(Some(true)),
+            Some("false" | r#""false""#) => Ok(Some(false)),
             Some(_) => Err(self.wrong("must be true or false")),
         }
     }
 
     /// A number.
     pub(crate) fn number(&self) -> Result<Option<f64>> {
-        match self.value {
-            None => Ok(None),
-            Some(Value::Number(number)) => Ok(number.as_f64()),
-            Some(_) => Err(self.wrong("must be a number")),
-        }
+        Ok(self.digits()?.and_then(|number| number.parse().ok()))
     }
 
     /// An integer; `None` also for a number that a lossy relay has rounded.
     pub(crate) fn integer(&self) -> Result<Option<i64>> {
-        match self.value {
+        Ok(self.digits()?.and_then(|number| number.parse().ok()))
+    }
+
+    fn digits(&self) -> Result<Option<&'a str>> {
+        match self.first() {
             None => Ok(None),
-            Some(Value::Number(number)) => Ok(number.as_i64()),
+            Some(b'-' | b'0'..=b'9') => Ok(self.raw()),
             Some(_) => Err(self.wrong("must be a number")),
         }
     }
@@ -172,7 +221,7 @@ impl<'a> At<'a> {
 
     /// An error about this place. It must not repeat the value.
     pub(crate) fn wrong(&self, message: impl Into<String>) -> Error {
-        Error::invalid(self.path.as_str(), message)
+        Error::invalid(self.path(), message)
     }
 
     /// An error about what should be here.
@@ -180,75 +229,94 @@ impl<'a> At<'a> {
         self.wrong("is missing")
     }
 
-    /// The place, as errors name it.
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
-    /// The value itself.
-    pub(crate) fn value(&self) -> Option<&'a Value> {
-        self.value
+    /// The place, as errors name it: found again from the top, since only an error asks for it.
+    pub(crate) fn path(&self) -> String {
+        let mut path = self.document.path_to(self.start);
+        for key in self.absent.iter().filter(|key| !key.is_empty()) {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(key);
+        }
+        path
     }
 }
 
 /// The one value that several places name. Two that disagree are refused, never picked from.
 pub(crate) fn agree<'a, T: PartialEq>(places: impl IntoIterator<Item = (At<'a>, Option<T>)>) -> Result<Option<T>> {
-    let mut agreed: Option<(String, T)> = None;
+    let mut agreed: Option<(At<'a>, T)> = None;
     for (at, value) in places {
         match (&agreed, value) {
             (_, None) => {}
-            (None, Some(value)) => agreed = Some((at.path, value)),
+            (None, Some(value)) => agreed = Some((at, value)),
             (Some((_, first)), Some(value)) if *first == value => {}
-            (Some((path, _)), Some(_)) => return Err(at.wrong(format!("disagrees with {path}"))),
+            (Some((first, _)), Some(_)) => return Err(at.wrong(format!("disagrees with {}", first.path()))),
         }
     }
     Ok(agreed.map(|(_, value)| value))
 }
 
-fn capitalized(key: &str) -> Option<String> {
-    let mut letters = key.chars();
-    let first = letters.next()?;
-    Some(first.to_ascii_uppercase().to_string() + letters.as_str()).filter(|capital| capital != key)
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use stanch_core::names::InstanceId;
 
     use super::*;
+    use crate::Limits;
+
+    fn read(text: &str) -> Result<Document<'_>> {
+        Document::read(text.as_bytes(), &Limits::default())
+    }
 
     #[test]
     fn an_error_names_the_field_and_not_the_value() -> Result<()> {
-        let document = json!({"detail": {"Resource": {"instanceId": "evil"}, "list": [1]}});
-        let detail = At::new(&document, "").get("detail")?.in_either_case();
+        let document = read(r#"{"detail":{"Resource":{"instanceId":"evil"},"list":[0,{"a":1}],"none":null}}"#)?;
+        let detail = document.top().get("detail")?.in_either_case();
         let Err(error) = detail.get("resource")?.get("instanceId")?.name::<InstanceId>() else {
             return Err(Error::invalid("", "accepted"));
         };
         assert_eq!(error.resource(), "detail.Resource.instanceId");
         assert!(!error.to_string().contains("evil"));
-        assert_eq!(detail.get("list")?.items()?.first().map(At::path), Some("detail.list[0]"));
+        let list = detail.get("list")?.items()?;
+        assert_eq!(list.last().map(At::path).as_deref(), Some("detail.list[1]"));
+        assert_eq!(list.last().expect("two").get("b")?.path(), "detail.list[1].b");
+        assert_eq!(detail.get("none")?.get("a")?.get("b")?.path(), "detail.none.a.b");
+        assert_eq!(document.top().get("x")?.path(), "x");
         Ok(())
     }
 
     #[test]
     fn two_spellings_at_once_are_refused() -> Result<()> {
-        let document = json!({"archived": false, "Archived": true});
-        assert!(At::new(&document, "").in_either_case().get("archived").is_err());
-        assert_eq!(At::new(&document, "").get("archived")?.flag()?, Some(false));
+        let document = read(r#"{"archived":false,"Archived":true}"#)?;
+        assert!(document.top().in_either_case().get("archived").is_err());
+        assert_eq!(document.top().get("archived")?.flag()?, Some(false));
         Ok(())
     }
 
     #[test]
     fn nothing_to_say_has_three_spellings() -> Result<()> {
-        for nothing in [json!(null), json!(""), json!({})] {
-            let document = json!({ "a": nothing });
-            assert!(At::new(&document, "").get("a")?.section()?.is_none(), "{nothing}");
+        for nothing in ["null", r#""""#, "{}", "{ }"] {
+            let document = format!(r#"{{"a":{nothing}}}"#);
+            assert!(read(&document)?.top().get("a")?.section()?.is_none(), "{nothing}");
         }
-        for wrong in [json!([]), json!("x"), json!(1), json!(false)] {
-            let document = json!({ "a": wrong });
-            assert!(At::new(&document, "").get("a")?.section().is_err(), "{wrong}");
+        for wrong in ["[]", r#""x""#, "1", "false"] {
+            let document = format!(r#"{{"a":{wrong}}}"#);
+            assert!(read(&document)?.top().get("a")?.section().is_err(), "{wrong}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn values_are_of_their_kind_or_refused() -> Result<()> {
+        let document = read(r#"[" a\u0041", 9007199254740993, 1.5, true, "true", null, [], {}]"#)?;
+        let items = document.top().items()?;
+        let [text, integer, number, yes, word, null, list, object] = items.as_slice() else { panic!("eight items") };
+        assert_eq!(text.text()?, Some(" aA"));
+        assert_eq!((integer.integer()?, number.integer()?), (Some(9_007_199_254_740_993), None));
+        assert_eq!((number.number()?, yes.flag()?, word.flag()?), (Some(1.5), Some(true), Some(true)));
+        assert_eq!((null.text()?, null.number()?, null.flag()?, null.items()?.len()), (None, None, None, 0));
+        assert!(list.text().is_err() && object.text().is_err() && integer.text().is_err() && yes.text().is_err());
+        assert!(text.number().is_err() && text.flag().is_err() && object.number().is_err() && number.flag().is_err());
+        assert!(text.items().is_err() && object.items().is_err() && list.get("a").is_err() && text.get("a").is_err());
         Ok(())
     }
 
@@ -259,12 +327,12 @@ mod tests {
             ("2023-03-22T15:48:25.752000-05:00", "2023-03-22T20:48:25.752Z"),
             ("2025-02-25 20:40:06.000000000", "2025-02-25T20:40:06Z"),
         ] {
-            let document = json!(text);
-            let time = At::new(&document, "").time()?;
+            let document = format!("\"{text}\"");
+            let time = read(&document)?.top().time()?;
             assert_eq!(time.map(|time| time.to_string()).as_deref(), Some(utc));
         }
-        for wrong in [json!("2021-04-13T20:58:00.746609046Z+2"), json!("yesterday"), json!(""), json!(1), json!({})] {
-            assert!(At::new(&wrong, "").time().is_err(), "{wrong}");
+        for wrong in [r#""2021-04-13T20:58:00.746609046Z+2""#, r#""yesterday""#, r#""""#, "1", "{}"] {
+            assert!(read(wrong)?.top().time().is_err(), "{wrong}");
         }
         Ok(())
     }

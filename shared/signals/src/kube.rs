@@ -11,7 +11,11 @@ use crate::at::At;
 /// The subject behind an authenticated user name (Kubernetes: "Service Accounts", "Using Node Authorization"):
 /// a service account or a node. A person, a group or a controller is none that a responder takes.
 pub(crate) fn user(at: &At<'_>, cluster: &Cluster) -> Result<Option<Target>> {
-    let Some(text) = at.text()? else { return Ok(None) };
+    at.text()?.map_or(Ok(None), |text| user_named(at, text, cluster))
+}
+
+/// The subject behind a user name that stands in a part of this text.
+pub(crate) fn user_named(at: &At<'_>, text: &str, cluster: &Cluster) -> Result<Option<Target>> {
     if let Some(account) = text.strip_prefix("system:serviceaccount:") {
         let (namespace, name) =
             account.split_once(':').ok_or_else(|| at.wrong("must be system:serviceaccount:NAMESPACE:NAME"))?;
@@ -70,12 +74,14 @@ mod tests {
     use stanch_core::Error;
 
     use super::*;
+    use crate::{Limits, document::Document};
 
     #[test]
     fn users_are_service_accounts_nodes_or_nobody() -> Result<(), Error> {
         let shown = |name: &str| -> Result<String> {
-            let value = json!(name);
-            Ok(user(&At::new(&value, "user"), &Cluster::Current)?.map_or_else(String::new, |it| it.to_string()))
+            let text = json!(name).to_string();
+            let document = Document::read(text.as_bytes(), &Limits::default())?;
+            Ok(user(&document.top(), &Cluster::Current)?.map_or_else(String::new, |it| it.to_string()))
         };
         assert_eq!(shown("system:serviceaccount:web:api")?, "serviceaccount/web/api");
         assert_eq!(shown("system:node:ip-10-0-0-1.ec2.internal")?, "node/ip-10-0-0-1.ec2.internal");

@@ -1,14 +1,20 @@
 //! Detectors' events, decoded into alerts: bytes in, alerts or one clear error out. Pure: no I/O and no clock.
 //!
-//! [`decode`] recognises the format and takes the wrappings off (Pub/Sub push, structured CloudEvents). Event
+//! [`decode`] recognises the format and takes the wrappings off (Pub/Sub push, structured CloudEvents, SQS, SNS, lists). Event
 //! fields come from an attacker's machine, so every document is read strictly, every name is a checked type from
 //! here on, two places that disagree are refused instead of one being picked, and no error repeats a value.
 //!
 //! | detector | wiring | module |
 //! |---|---|---|
 //! | Amazon GuardDuty | EventBridge, or findings as `GetFindings` answers them | `guardduty` |
+//! | AWS Security Hub | EventBridge (ASFF, OCSF, insights), or findings as its API answers them | `securityhub` |
+//! | Kubernetes audit | the API server's webhook; of EKS, CloudWatch Logs subscriptions | `audit`, `cloudwatch` |
+//! | Google Security Command Center | a continuous export to Pub/Sub, findings of the API | `scc` |
 //! | Google Cloud Logging | a sink to Pub/Sub: push, pull, or Eventarc | `logentry` |
-//! | Falco | its HTTP output, falcosidekick (JSON, CloudEvents, Pub/Sub) | `falco` |
+//! | Google Cloud Monitoring | a notification channel: Pub/Sub or webhook | `monitoring` |
+//! | Falco | its HTTP output, falcosidekick (JSON, CloudEvents, Pub/Sub), fluent-bit to Cloud Logging | `falco` |
+//! | Tracee | its JSON output or webhook | `tracee` |
+//! | Policy reports, Trivy | the objects themselves, from a webhook or a controller | `policy_report`, `trivy` |
 //!
 //! An alert whose subject cannot be told decodes without one and says why in its note. A name that is no name, or
 //! one that two places spell differently, is an error: someone made it up.
@@ -16,73 +22,246 @@
 #![allow(clippy::doc_markdown, reason = "GuardDuty, EventBridge and CloudEvents are names, not code")]
 
 mod at;
+mod audit;
+mod aws;
+mod aws_envelope;
+mod cloudwatch;
 mod context;
+mod document;
 pub mod envelope;
 mod falco;
+mod gcp;
 mod guardduty;
 mod json;
 mod kube;
+mod kube_call;
 mod logentry;
+mod monitoring;
+mod objects;
+mod policy_report;
 pub mod pubsub;
+mod scc;
+mod securityhub;
+#[cfg(test)]
+mod testing;
 mod text;
+mod tracee;
+mod trivy;
 
-pub use context::Context;
-use serde_json::Value;
-use stanch_core::{Alert, Result};
+pub use context::{Context, Limits, MAX_BYTES};
+use jiff::{SignedDuration, Timestamp};
+use stanch_core::{Alert, Error, Result};
 
-use crate::{at::At, envelope::Inner};
-
-/// The largest body that is read. EventBridge stops at 256 KiB and a log entry at 256 KB ("Amazon EventBridge
-/// quotas", "Cloud Logging quotas and limits"), so this leaves room for base64 and an envelope.
-pub const MAX_BYTES: usize = 1024 * 1024;
-
-/// Wrappings that are taken off: a Pub/Sub message inside a CloudEvent (Eventarc) is two.
-const MAX_WRAPPINGS: u8 = 2;
+use crate::{at::At, document::Document, envelope::Inner};
 
 /// Why an alert from the future is inactive.
 const FUTURE: &str = "its time lies in the future";
 
-/// The alerts that a body holds. None is a valid answer: a list of no findings.
+/// The alerts that a body holds. None is a valid answer: a list of no findings. Of a batch in which some items cannot
+/// be read, these are the alerts of the others; [`decode_each`] tells of all.
 ///
 /// # Errors
 /// [`stanch_core::Kind::Invalid`], naming the field, when the body is not exactly one JSON document, has no format
-/// that Stanch knows, has two at once, or is not what its format says.
+/// that Stanch knows, has two at once, or is not what its format says; of a batch, when no item can be read.
 pub fn decode(bytes: &[u8], context: &Context) -> Result<Vec<Alert>> {
-    let mut alerts = decode_bytes(bytes, context, MAX_WRAPPINGS)?;
-    for alert in &mut alerts {
-        let times = [alert.first_seen, alert.last_seen];
-        if alert.inactive.is_none() && times.into_iter().flatten().any(|it| guardduty::is_future(it, context.now)) {
-            alert.inactive = Some(FUTURE.to_owned());
+    let (mut alerts, mut first) = (Vec::new(), None);
+    for item in decode_each(bytes, context)? {
+        match item {
+            Ok(alert) => alerts.push(alert),
+            Err(error) => first = first.or(Some(error)),
         }
     }
-    Ok(alerts)
-}
-
-fn decode_bytes(bytes: &[u8], context: &Context, wrappings: u8) -> Result<Vec<Alert>> {
-    let document = json::read(bytes)?;
-    decode_part(&At::new(&document, ""), context, wrappings)
-}
-
-fn decode_part(at: &At<'_>, context: &Context, wrappings: u8) -> Result<Vec<Alert>> {
-    match Format::of(at)? {
-        Format::CloudEvent => decode_inner(at, envelope::unwrap(at)?, context, wrappings),
-        Format::PubSub => {
-            let (push, path) = pubsub::read(at)?;
-            decode_inner(at, Inner::Bytes(push.data, path), context, wrappings)
-        }
-        Format::EventBridge => Ok(vec![guardduty::event(at, context)?]),
-        Format::Findings => guardduty::list(at),
-        Format::Finding => Ok(vec![guardduty::bare(at)?]),
-        Format::LogEntry => Ok(vec![logentry::entry(at, context)?]),
-        Format::Falco => Ok(vec![falco::alert(at, context)?]),
+    match first {
+        Some(error) if alerts.is_empty() => Err(error),
+        _ => Ok(alerts),
     }
 }
 
-fn decode_inner(at: &At<'_>, inner: Inner<'_>, context: &Context, wrappings: u8) -> Result<Vec<Alert>> {
-    let left = wrappings.checked_sub(1).ok_or_else(|| at.wrong("is wrapped too often"))?;
-    match inner {
-        Inner::Part(part) => decode_part(&part, context, left),
-        Inner::Bytes(bytes, path) => decode_bytes(&bytes, context, left).map_err(|error| error.within(&path)),
+/// The alerts that a body holds, and the errors of those items of a batch that cannot be read.
+///
+/// # Errors
+/// As for [`decode`], when the body as a whole cannot be read.
+pub fn decode_each(bytes: &[u8], context: &Context) -> Result<Vec<Result<Alert>>> {
+    if bytes.len() > context.limits.body {
+        return Err(Limits::exceeded("", "body", context.limits.body));
+    }
+    let mut decoder = Decoder { context, items: Vec::new() };
+    decoder.bytes(bytes, Wrapped::default())?;
+    for alert in decoder.items.iter_mut().flatten() {
+        distrust_future(alert, [alert.first_seen, alert.last_seen], context.now);
+    }
+    Ok(decoder.items)
+}
+
+/// An alert from further ahead than clocks differ is not acted on.
+fn distrust_future(alert: &mut Alert, times: [Option<Timestamp>; 2], now: Timestamp) {
+    let is_future = |time: Timestamp| time.duration_since(now) > SignedDuration::from_mins(5);
+    if alert.inactive.is_none() && times.into_iter().flatten().any(is_future) {
+        alert.inactive = Some(FUTURE.to_owned());
+    }
+}
+
+/// One body on its way to alerts.
+struct Decoder<'c> {
+    context: &'c Context,
+    items: Vec<Result<Alert>>,
+}
+
+impl Decoder<'_> {
+    /// A whole document, and what it was wrapped in. A gzip stream is what CloudWatch Logs sends, expanded once.
+    fn bytes(&mut self, bytes: &[u8], wrapped: Wrapped) -> Result<()> {
+        if cloudwatch::is_gzip(bytes) {
+            let expanded = cloudwatch::expand(bytes, &self.context.limits)?;
+            let document = Document::read(&expanded, &self.context.limits)?;
+            return self.items(cloudwatch::alerts(&document.top(), self.context)?);
+        }
+        let document = Document::read(bytes, &self.context.limits)?;
+        self.part(&document.top(), wrapped)
+    }
+
+    fn part(&mut self, at: &At<'_>, wrapped: Wrapped) -> Result<()> {
+        let context = self.context;
+        let format = Format::of(at)?;
+        match format {
+            Format::CloudEvent => self.inner(envelope::unwrap(at)?, wrapped.within(format, at)?),
+            Format::Binary => self.part(&envelope::binary(at)?, wrapped.within(format, at)?),
+            Format::PubSub => {
+                let (push, path) = pubsub::read(at)?;
+                if push.data.len() > context.limits.pubsub {
+                    return Err(Limits::exceeded(&path, "pubsub", context.limits.pubsub));
+                }
+                self.inner(Inner::Bytes(push.data, path), wrapped.within(format, at)?)
+            }
+            Format::EventBridge => self.event(at),
+            Format::Findings => {
+                let findings = at.in_either_case().get("findings")?;
+                findings.each()?.try_for_each(|finding| self.item(self.finding(&finding)))
+            }
+            Format::Finding | Format::SecurityHub => self.one(self.finding(at)?),
+            Format::LogEntry => self.one(logentry::entry(at, context)?),
+            Format::Falco => self.one(falco::alert(at, context)?),
+            Format::Scc => self.items(scc::findings(at, context)?),
+            Format::Monitoring => self.one(monitoring::incident(at)?),
+            Format::Tracee => self.one(tracee::event(at, context)?),
+            Format::Object => self.items(objects::alerts(at, context)?),
+            Format::Audit => self.items(audit::alerts(at, context)?),
+            Format::LogsEvent => {
+                let inner = envelope::decode_base64(&at.get("awslogs")?.get("data")?)?;
+                match &inner {
+                    Inner::Bytes(bytes, _) if cloudwatch::is_gzip(bytes) => {
+                        self.inner(inner, wrapped.within(format, at)?)
+                    }
+                    Inner::Bytes(_, path) => Err(Error::invalid(path.as_str(), "must be a gzip stream")),
+                    Inner::Part(part) => Err(part.wrong("must be text")),
+                }
+            }
+            Format::Logs => self.items(cloudwatch::alerts(at, context)?),
+            Format::List => {
+                let wrapped = wrapped.within(format, at)?;
+                self.each(at, |it, item| it.part(item, wrapped))
+            }
+            Format::Records => {
+                let wrapped = wrapped.within(format, at)?;
+                self.each(&at.get("Records")?, |it, item| it.text(&aws_envelope::record(item)?, wrapped))
+            }
+            Format::Queued => self.text(&at.get("body")?, wrapped.within(Format::Records, at)?),
+            Format::Notification => self.text(&aws_envelope::notification(at)?, wrapped.within(format, at)?),
+        }
+    }
+
+    /// A finding of GuardDuty, or of Security Hub.
+    fn finding(&self, at: &At<'_>) -> Result<Alert> {
+        if securityhub::is_asff(at) || securityhub::is_ocsf(at) {
+            securityhub::bare(at, self.context)
+        } else {
+            guardduty::bare(at, self.context)
+        }
+    }
+
+    /// The items of a batch, each on its own: one that cannot be read does not keep the others from being heard.
+    fn each(&mut self, list: &At<'_>, read: impl Fn(&mut Self, &At<'_>) -> Result<()>) -> Result<()> {
+        for item in list.each()? {
+            if let Err(error) = read(self, &item) {
+                self.item(Err(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A document that stands as text in another.
+    fn text(&mut self, at: &At<'_>, wrapped: Wrapped) -> Result<()> {
+        self.bytes_under(at.required_text()?.as_bytes(), &at.path(), wrapped)
+    }
+
+    /// A document that was found somewhere: its errors, and those of its items, say where.
+    fn bytes_under(&mut self, bytes: &[u8], path: &str, wrapped: Wrapped) -> Result<()> {
+        let before = self.items.len();
+        let read = self.bytes(bytes, wrapped).map_err(|error| error.within(path));
+        for item in self.items.iter_mut().skip(before) {
+            if let Err(error) = item {
+                *error = std::mem::replace(error, Error::invalid("", "")).within(path);
+            }
+        }
+        read
+    }
+
+    fn items(&mut self, items: Vec<Result<Alert>>) -> Result<()> {
+        items.into_iter().try_for_each(|item| self.item(item))
+    }
+
+    /// An event of EventBridge. Its source is exactly that of the service: `PutEvents` refuses sources that begin with
+    /// `aws.`, so nobody in the account can forge one ("PutEventsRequestEntry").
+    fn event(&mut self, event: &At<'_>) -> Result<()> {
+        let limit = self.context.limits.event_bridge;
+        if event.get("detail")?.raw().is_some_and(|detail| detail.len() > limit) {
+            return Err(Limits::exceeded("detail", "event-bridge", limit));
+        }
+        let (source, sent) = (event.get("source")?, event.get("time")?.time()?);
+        let before = self.items.len();
+        match source.text()? {
+            Some("aws.guardduty") => self.one(guardduty::event(event, self.context)?),
+            Some("aws.securityhub") => self.items(securityhub::event(event, self.context)?),
+            Some(other) if other.starts_with("aws.") => Err(source
+                .wrong("must be aws.guardduty or aws.securityhub: Stanch does not know the events of other services")),
+            _ => Err(source
+                .wrong("must be aws.guardduty or aws.securityhub: a source without aws. can be forged with PutEvents")),
+        }?;
+        for alert in self.items.iter_mut().skip(before).flatten() {
+            distrust_future(alert, [sent, None], self.context.now);
+        }
+        Ok(())
+    }
+
+    fn inner(&mut self, inner: Inner<'_>, wrapped: Wrapped) -> Result<()> {
+        match inner {
+            Inner::Part(part) => self.part(&part, wrapped),
+            Inner::Bytes(bytes, path) => self.bytes_under(&bytes, &path, wrapped),
+        }
+    }
+
+    fn one(&mut self, alert: Alert) -> Result<()> {
+        self.item(Ok(alert))
+    }
+
+    /// An item of a batch: one that cannot be read does not keep the others from being heard.
+    fn item(&mut self, item: Result<Alert, Error>) -> Result<()> {
+        if self.items.len() >= self.context.limits.findings {
+            return Err(Limits::exceeded("", "findings", self.context.limits.findings));
+        }
+        self.items.push(item);
+        Ok(())
+    }
+}
+
+/// The wrappings that were taken off. Each can be there once: a queue of topics of queues is nobody's wiring, and it
+/// is how a small body would keep a decoder busy.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wrapped(u32);
+
+impl Wrapped {
+    fn within(self, wrapping: Format, at: &At<'_>) -> Result<Self> {
+        let bit = 1 << wrapping as u32;
+        if self.0 & bit == 0 { Ok(Self(self.0 | bit)) } else { Err(at.wrong("is wrapped twice in the same way")) }
     }
 }
 
@@ -90,35 +269,71 @@ fn decode_inner(at: &At<'_>, inner: Inner<'_>, context: &Context, wrappings: u8)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     CloudEvent,
+    Binary,
     PubSub,
     EventBridge,
     Findings,
     Finding,
     LogEntry,
     Falco,
+    Scc,
+    Monitoring,
+    Tracee,
+    Object,
+    SecurityHub,
+    Audit,
+    LogsEvent,
+    Logs,
+    List,
+    Records,
+    Queued,
+    Notification,
 }
 
 impl Format {
     /// The format of a document. One that looks like two is refused: two readers could take it for two things.
     fn of(at: &At<'_>) -> Result<Self> {
-        let Some(document @ Value::Object(_)) = at.value() else { return Err(at.wrong("must be a JSON object")) };
-        let has = |key: &str| document.get(key).is_some();
+        if at.is_list() {
+            return Ok(Self::List);
+        }
+        if !at.is_object() {
+            return Err(at.wrong("must be a JSON object"));
+        }
+        let marks = at.marks(MARKS);
+        let has = |key: &str| MARKS.iter().position(|mark| *mark == key).is_some_and(|index| marks & 1 << index != 0);
         let has_any = |keys: &[&str]| keys.iter().any(|key| has(key));
-        let is_cloudevent = envelope::is_cloudevent(document);
-        let is_event = has("detail-type") || has("detail");
+        let is_cloudevent = has("specversion");
+        let is_asff = has_any(&["ProductArn", "AwsAccountId"]);
+        let is_scc = has_any(&["notificationConfigName", "finding", "listFindingsResults"])
+            || has("category") && scc::is_finding(at)
+            || has("findings") && at.get("findings").is_ok_and(|it| it.is_object());
         let looks = [
             (Self::CloudEvent, is_cloudevent),
-            (Self::PubSub, pubsub::is_push(document)),
-            (Self::EventBridge, is_event),
-            (Self::Findings, has_any(&["Findings", "findings"])),
+            (Self::Binary, has("headers") && has("body")),
+            (Self::PubSub, pubsub::is_push(at)),
+            (Self::EventBridge, has_any(&["detail-type", "detail"])),
+            (Self::Findings, has_any(&["Findings", "findings"]) && !is_scc),
             (
                 Self::Finding,
-                has_any(&["schemaVersion", "SchemaVersion"]) && has_any(&["resource", "Resource", "type", "Type"])
-                    || has_any(&["service", "Service"]) && has_any(&["type", "Type"]),
+                !is_asff
+                    && (has_any(&["schemaVersion", "SchemaVersion"])
+                        && has_any(&["resource", "Resource", "type", "Type"])
+                        || has_any(&["service", "Service"]) && has_any(&["type", "Type"])),
             ),
+            (Self::SecurityHub, is_asff || has("finding_info") && securityhub::is_ocsf(at)),
+            (Self::Audit, has("kind") && audit::is_event(at)),
+            (Self::LogsEvent, has("awslogs")),
+            (Self::Logs, has("messageType") && has("logEvents")),
+            (Self::Records, has("Records")),
+            (Self::Queued, has("body") && aws_envelope::is_queued(at)),
+            (Self::Notification, has("TopicArn") && aws_envelope::is_notification(at)),
             (Self::LogEntry, has_any(&["protoPayload", "jsonPayload", "textPayload", "logName"])),
             // falcosidekick's CloudEvents carry priority and rule as attributes of the envelope.
             (Self::Falco, !is_cloudevent && (has("output_fields") || has("priority") && has_any(&["rule", "Rule"]))),
+            (Self::Scc, is_scc),
+            (Self::Monitoring, has("incident")),
+            (Self::Tracee, has_any(&["eventName", "SigMetadata", "workload"]) && tracee::is_event(at)),
+            (Self::Object, has("operatorObject") || has("kind") && has("apiVersion") && objects::is_report(at)),
         ];
         let mut formats = looks.into_iter().filter_map(|(format, looks_so)| looks_so.then_some(format));
         match (formats.next(), formats.next()) {
@@ -128,3 +343,51 @@ impl Format {
         }
     }
 }
+
+/// The keys at the top that tell one format from another.
+const MARKS: &[&str] = &[
+    "specversion",
+    "detail-type",
+    "detail",
+    "Findings",
+    "findings",
+    "schemaVersion",
+    "SchemaVersion",
+    "resource",
+    "Resource",
+    "type",
+    "Type",
+    "service",
+    "Service",
+    "protoPayload",
+    "jsonPayload",
+    "textPayload",
+    "logName",
+    "output_fields",
+    "priority",
+    "rule",
+    "Rule",
+    "subscription",
+    "message",
+    "notificationConfigName",
+    "finding",
+    "listFindingsResults",
+    "category",
+    "incident",
+    "eventName",
+    "SigMetadata",
+    "workload",
+    "operatorObject",
+    "kind",
+    "apiVersion",
+    "finding_info",
+    "ProductArn",
+    "AwsAccountId",
+    "awslogs",
+    "messageType",
+    "logEvents",
+    "Records",
+    "body",
+    "TopicArn",
+    "headers",
+];

@@ -2,13 +2,13 @@
 //! `google.cloud.pubsub.topic.v1.messagePublished`, `MessagePublishedData`). Real bodies spell the message id
 //! `messageId`, `message_id`, or both.
 
-use serde_json::Value;
 use stanch_core::Result;
 
 use crate::{
+    Limits,
     at::{At, agree},
+    document::Document,
     envelope::{Inner, decode_base64},
-    json,
 };
 
 /// One delivered message.
@@ -27,19 +27,20 @@ pub struct Push {
 /// # Errors
 /// [`stanch_core::Kind::Invalid`] when it is no JSON document, or is a push body and malformed.
 pub fn open(bytes: &[u8]) -> Result<Option<Push>> {
-    let document = json::read(bytes)?;
-    if !is_push(&document) {
+    let document = Document::read(bytes, &Limits::default())?;
+    let body = document.top();
+    if !is_push(&body) {
         return Ok(None);
     }
-    read(&At::new(&document, "")).map(|(push, _)| Some(push))
+    read(&body).map(|(push, _)| Some(push))
 }
 
 /// Does the document look like a push body?
-pub(crate) fn is_push(document: &Value) -> bool {
-    document.get("subscription").is_some_and(Value::is_string)
-        || document
-            .get("message")
-            .is_some_and(|message| ["data", "messageId", "message_id"].iter().any(|key| message.get(key).is_some()))
+pub(crate) fn is_push(document: &At<'_>) -> bool {
+    let marked = document.marks(&["subscription", "message"]);
+    let text = marked & 1 != 0 && document.get("subscription").is_ok_and(|at| at.is_text());
+    let message = || document.get("message").is_ok_and(|at| at.marks(&["data", "messageId", "message_id"]) != 0);
+    text || marked & 2 != 0 && message()
 }
 
 /// The message, and the field that its data came from.

@@ -13,6 +13,7 @@
 //! | [`moto`] | moto server in a Python venv, for EC2, `DynamoDB`, STS, IAM, EKS, Auto Scaling | moto's own tests |
 //! | [`proxy`] | a reverse proxy that counts, refuses, loses answers and kills at call N | |
 //! | [`oidc`] | an OIDC issuer whose tokens may be bad in every known way | |
+//! | [`emulator`] | Google's emulators of Firestore and Pub/Sub, where installed | Google |
 //! | [`control_plane`] | the real kube-apiserver, if one is to be had | |
 //! | [`scenario`] | what `range up` seeds | |
 //!
@@ -69,6 +70,7 @@
 //! ```
 
 pub mod control_plane;
+pub mod emulator;
 pub mod gce;
 pub(crate) mod home;
 pub(crate) mod host;

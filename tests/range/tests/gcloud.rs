@@ -7,13 +7,32 @@ use stanch_range::scenario::{self, PROJECT, VM, ZONE};
 
 use crate::{installed, skipped};
 
-struct Gcloud<'a> {
+pub(crate) struct Gcloud<'a> {
     gce: &'a Gce,
     config: tempfile::TempDir,
 }
 
-impl Gcloud<'_> {
-    fn run(&self, args: &[&str]) -> (bool, String, String) {
+impl<'a> Gcloud<'a> {
+    pub(crate) fn new(gce: &'a Gce) -> Self {
+        Self { gce, config: tempfile::tempdir().unwrap() }
+    }
+
+    /// Runs it and expects it to succeed.
+    pub(crate) fn ok(&self, line: &str) -> String {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        let (ok, out, err) = self.run(&args);
+        assert!(ok, "{line}: {err}");
+        out
+    }
+
+    /// Runs it and expects it to fail with this text.
+    pub(crate) fn refused(&self, line: &str, why: &str) {
+        let args: Vec<&str> = line.split_whitespace().collect();
+        let (ok, _, err) = self.run(&args);
+        assert!(!ok && err.contains(why), "{line}: {err}");
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> (bool, String, String) {
         let done = Command::new("gcloud")
             .args(args)
             .env("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", self.gce.gcloud_endpoint())
@@ -39,7 +58,7 @@ fn gcloud_drives_the_simulator() {
     }
     let gce = Gce::start().unwrap();
     let id = scenario::gcp(&gce);
-    let gcloud = Gcloud { gce: &gce, config: tempfile::tempdir().unwrap() };
+    let gcloud = Gcloud::new(&gce);
 
     let (ok, out, err) =
         gcloud.run(&["compute", "instances", "describe", VM, "--zone", ZONE, "--format=flattened([disks])"]);

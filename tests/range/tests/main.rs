@@ -9,6 +9,8 @@
 mod control_plane;
 mod gce;
 mod gcloud;
+mod google_client;
+mod guide;
 mod kube;
 mod kubectl;
 mod lambda;

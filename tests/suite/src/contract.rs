@@ -19,6 +19,8 @@ pub trait Bed: Sync {
     type R: Responder;
     /// What it makes is evidence: revert leaves it.
     const KEEPS: bool;
+    /// What it does cannot be taken back by anybody: a pod that is gone.
+    const FINAL: bool = false;
 
     /// A new process's view of the cloud, through the proxy.
     fn cloud(&self) -> <Self::R as Responder>::Cloud;
@@ -150,6 +152,9 @@ async fn apply_twice_is_once_and_revert_restores<B: Bed>(bed: &B) {
 }
 
 async fn lost_containment_is_brought_back<B: Bed>(bed: &B) {
+    if B::FINAL {
+        return;
+    }
     let trial = Trial::new(bed);
     let (target, inc) = (bed.target(), incident("inc-lost"));
     let before = bed.state(&target);
@@ -171,7 +176,8 @@ async fn drift_is_refused<B: Bed>(bed: &B) {
     let Some(name) = bed.drift(&target) else { return };
     let back = trial.run(Mode::Revert, &inc, &target).await;
     assert_eq!((back.status, back.error), (Status::Partial, Some(Kind::Conflict)), "{back:#?}");
-    for change in &back.changes {
+    // What only waited has nothing to be undone.
+    for change in back.changes.iter().filter(|change| !change.what.starts_with("wait ")) {
         let left = change.state == DoneState::Skipped;
         assert_eq!(left, change.what.contains(name), "{change:#?}");
     }
@@ -206,7 +212,7 @@ async fn killed_at_any_call_it_converges<B: Bed>(bed: &B) {
 }
 
 async fn fifty_redeliveries_at_once<B: Bed>(bed: &B) {
-    let trial = Trial::new(bed);
+    let trial = Trial { clock: Skipping::steady(), ..Trial::new(bed) };
     let (target, inc) = (bed.target(), incident("inc-fifty"));
     let driver = Arc::new(trial.process());
     let runs: Vec<_> = (0..50)
@@ -289,7 +295,7 @@ async fn the_sixth_target_is_refused<B: Bed>(bed: &B) {
 /// Each call in turn is throttled, answered 500, reset, or carried out without an answer: the outcome is applied
 /// after a retry, or a typed failure and no claim.
 async fn faults_never_become_claims<B: Bed>(bed: &B) {
-    for fault in [Fault::Throttle, Fault::Status(500), Fault::Reset, Fault::AnswerLost] {
+    for fault in [Fault::Throttle, Fault::Status(500), Fault::Reset, Fault::AnswerLost, Fault::Hang] {
         for n in 1..=MOST_CALLS {
             let trial = Trial::new(bed);
             let (target, inc) = (bed.target(), incident("inc-fault"));

@@ -29,20 +29,31 @@ use stanch_core::{Caller, Cause, Clock, IncidentId, Mode, Order, Request, Target
 
 /// Real time, plus what a test has skipped. Pauses are skipped; limits follow.
 #[derive(Clone, Default)]
-pub struct Skipping(Arc<AtomicI64>);
+pub struct Skipping {
+    skipped: Arc<AtomicI64>,
+    steady: bool,
+}
 
 impl Skipping {
+    /// Pauses are cut short and take no time: where many pause at once, their sum would outlast every lease.
+    pub fn steady() -> Self {
+        Self { steady: true, ..Self::default() }
+    }
+
     /// Moves ahead.
     pub fn skip(&self, time: Duration) {
-        self.0.fetch_add(i64::try_from(time.as_millis()).unwrap_or(0), Ordering::SeqCst);
+        self.skipped.fetch_add(i64::try_from(time.as_millis()).unwrap_or(0), Ordering::SeqCst);
     }
 }
 
 impl Clock for Skipping {
     fn now(&self) -> Timestamp {
-        Timestamp::now() + SignedDuration::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::now() + SignedDuration::from_millis(self.skipped.load(Ordering::SeqCst))
     }
     fn pause(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        if self.steady {
+            return tokio::time::sleep(wait.min(Duration::from_millis(20))).boxed();
+        }
         self.skip(wait);
         tokio::time::sleep(Duration::from_millis(2)).boxed()
     }

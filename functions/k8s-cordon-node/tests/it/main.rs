@@ -210,8 +210,7 @@ async fn missing_permissions_are_named(bed: &Bed) {
 
 #[test]
 fn the_example_names_its_pod() {
-    let context =
-        stanch_signals::Context { cluster: Some(bed::cluster()), now: "2026-03-02T09:15:00Z".parse().unwrap() };
+    let context = stanch_signals::Context::new(Some(bed::cluster()), "2026-03-02T09:15:00Z".parse().unwrap());
     let alerts = stanch_signals::decode(include_bytes!("../../event.json"), &context).unwrap();
     let orders: Vec<_> = alerts.iter().flat_map(Order::from_alert::<K8sCordonNode>).collect();
     assert_eq!(orders.len(), 1, "{orders:#?}");

@@ -10,7 +10,10 @@ use stanch_core::{
     names::{AccountId, InstanceId, Region, VolumeId},
 };
 
-use super::{AwsSlot, AwsState, AwsToken, TAG_RECORD};
+use super::{
+    TAG_RECORD,
+    snapshot::{SnapshotSlot, SnapshotState, SnapshotToken},
+};
 use crate::{ec2::Ec2Api, error::classify, shell};
 
 /// The lock on the record's snapshot of one volume. The snapshot's id is not known when the lock is planned: it is
@@ -31,7 +34,7 @@ pub struct SnapshotLock {
 }
 
 impl SnapshotLock {
-    pub(super) async fn look(&self, api: &Ec2Api, mark: &Mark) -> Result<Seen<AwsSlot>> {
+    pub(super) async fn look(&self, api: &Ec2Api, mark: &Mark) -> Result<Seen<SnapshotSlot>> {
         let evidence = api.evidence(mark, std::slice::from_ref(&self.volume)).await?;
         // The set was seen before this stage began, so it is there, or was deleted: either way looking again, or
         // ordering again, is what helps.
@@ -42,8 +45,8 @@ impl SnapshotLock {
             })?;
         let lock = api.lock(&snapshot).await?;
         Ok(Seen {
-            state: AwsState::Lock { locked: lock.active && lock.days >= self.days },
-            token: AwsToken::Snapshot(snapshot.clone()),
+            state: SnapshotState::Lock { locked: lock.active && lock.days >= self.days },
+            token: SnapshotToken::Snapshot(snapshot.clone()),
             ids: vec![snapshot],
             settling: None,
         })

@@ -17,13 +17,11 @@ use stanch_core::{
     names::{AccountId, InstanceId, Region, VolumeId},
 };
 
-use super::{TAG_BY, TAG_INCIDENT, TAG_RECORD};
+use super::{TAG_RECORD, tags};
 use crate::{ec2::Ec2Api, error::classify, shell};
 
 /// As many data volumes can be left out in one request (EC2 API Reference: "`InstanceSpecification`").
 pub const MAX_EXCLUDED: usize = 40;
-/// The longest tag value (EC2 User Guide: "Tag restrictions").
-const TAG_VALUE: usize = 256;
 const OPERATION: &str = "ec2:CreateSnapshots";
 
 /// The snapshots of an instance's volumes.
@@ -131,21 +129,6 @@ impl SnapshotSet {
     }
 }
 
-fn tags(mark: &Mark) -> [(&'static str, String); 3] {
-    [(TAG_INCIDENT, mark.incident.to_string()), (TAG_RECORD, mark.record.to_string()), (TAG_BY, tag_value(&mark.by))]
-}
-
-/// Free text as a tag value: the characters that every service takes, not in AWS's own namespace, not too long.
-fn tag_value(text: &str) -> String {
-    let fits = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
-    let text: String = text.chars().map(|c| if fits(c) { c } else { '_' }).take(TAG_VALUE).collect();
-    // The prefix `aws:` is AWS's, in any case, in keys and in values.
-    match text.get(..4) {
-        Some(prefix) if prefix.eq_ignore_ascii_case("aws:") => text.replacen(':', "_", 1),
-        _ => text,
-    }
-}
-
 /// Whether the tags are what EC2 refuses.
 fn tags_are_in_the_way(error: &SdkError<CreateSnapshotsError, HttpResponse>) -> bool {
     let Some(error) = error.as_service_error() else { return false };
@@ -155,18 +138,5 @@ fn tags_are_in_the_way(error: &SdkError<CreateSnapshotsError, HttpResponse>) -> 
             error.message().is_some_and(|text| text.to_ascii_lowercase().contains("tag"))
         }
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_asked_fits_into_a_tag() {
-        assert_eq!(tag_value("ann@example.com"), "ann@example.com");
-        assert_eq!(tag_value("aws:sts::1"), "aws_sts::1");
-        assert_eq!(tag_value("a\"b\n<c>"), "a_b__c_");
-        assert_eq!(tag_value(&"x".repeat(300)).len(), 256);
     }
 }

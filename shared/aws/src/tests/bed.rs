@@ -8,7 +8,7 @@ use stanch_range::{
     proxy::{Dialect, Proxy},
 };
 
-use crate::{Aws, AwsSlot, AwsState, Ec2Api, SnapshotSet};
+use crate::{Aws, SnapshotSlot, SnapshotState, Ec2Api, SnapshotSet};
 
 pub(super) struct Bed {
     pub(super) moto: Moto,
@@ -85,9 +85,9 @@ pub(super) fn now() -> Mark {
 }
 
 /// Look, write once, look again: what the driver does.
-pub(super) async fn take(slot: &AwsSlot, to: &AwsState, mark: &Mark, api: &Ec2Api) -> stanch_core::Result<()> {
+pub(super) async fn take(slot: &SnapshotSlot, to: &SnapshotState, mark: &Mark, api: &Ec2Api) -> stanch_core::Result<()> {
     let seen = slot.look(api, mark).await?;
     slot.carry_out(to, mark, &seen, api).await
 }
 
-pub(super) const TAKEN: AwsState = AwsState::Snapshots { taken: true };
+pub(super) const TAKEN: SnapshotState = SnapshotState::Snapshots { taken: true };

@@ -7,7 +7,7 @@ use super::{
     bed::{Bed, TAKEN, mark},
     canned::{Snapshot, answer, snapshots},
 };
-use crate::{AwsSlot, AwsState};
+use crate::{SnapshotSlot, SnapshotState};
 
 const STARTED: &str = "2026-11-20T09:40:00.000Z";
 
@@ -59,10 +59,10 @@ async fn every_page_is_read_and_each_snapshot_judged() {
         ]
     );
 
-    let seen = AwsSlot::Snapshots(set.clone()).look(&bed.api, &opened()).await.expect("looks");
+    let seen = SnapshotSlot::Snapshots(set.clone()).look(&bed.api, &opened()).await.expect("looks");
     assert_eq!((seen.state, seen.settling.as_deref()), (TAKEN, Some("1 of 2 snapshots pending (70 %)")));
-    let seen = AwsSlot::Completion(set).look(&bed.api, &opened()).await.expect("looks");
-    assert_eq!(seen.state, AwsState::Completion { completed: false });
+    let seen = SnapshotSlot::Completion(set).look(&bed.api, &opened()).await.expect("looks");
+    assert_eq!(seen.state, SnapshotState::Completion { completed: false });
 }
 
 #[tokio::test]
@@ -74,11 +74,11 @@ async fn a_failed_snapshot_ends_the_wait() {
             Snapshot { id: "snap-1", volume: &volume, owner: &owner, state: "error", progress: "", started: STARTED };
         Some(snapshots(&[failed], ""))
     });
-    let error = AwsSlot::Completion(bed.set()).look(&bed.api, &opened()).await.expect_err("it never completes");
+    let error = SnapshotSlot::Completion(bed.set()).look(&bed.api, &opened()).await.expect_err("it never completes");
     assert_eq!(error.kind(), Kind::Conflict);
     assert!(error.message().contains("snap-1"), "{error}");
-    let seen = AwsSlot::Snapshots(bed.set()).look(&bed.api, &opened()).await.expect("looks");
-    assert_eq!(seen.state, AwsState::Snapshots { taken: false }, "so that ordering again takes a new set");
+    let seen = SnapshotSlot::Snapshots(bed.set()).look(&bed.api, &opened()).await.expect("looks");
+    assert_eq!(seen.state, SnapshotState::Snapshots { taken: false }, "so that ordering again takes a new set");
 }
 
 #[tokio::test]

@@ -9,15 +9,15 @@ use stanch_core::Slot;
 use stanch_range::proxy::ec2_error;
 
 use super::bed::{Bed, TAKEN, now, take};
-use crate::{AwsSlot, AwsState, AwsToken, SnapshotLock};
+use crate::{SnapshotSlot, SnapshotState, SnapshotToken, SnapshotLock};
 
-const LOCKED: AwsState = AwsState::Lock { locked: true };
+const LOCKED: SnapshotState = SnapshotState::Lock { locked: true };
 
 #[tokio::test]
 async fn the_records_snapshot_is_locked_and_seen_locked() {
     let bed = Bed::new(2, &[]).await;
     let (set, mark) = (bed.set(), now());
-    let lock = AwsSlot::Lock(SnapshotLock {
+    let lock = SnapshotSlot::Lock(SnapshotLock {
         region: set.region.clone(),
         account: set.account.clone(),
         instance: set.instance.clone(),
@@ -26,7 +26,7 @@ async fn the_records_snapshot_is_locked_and_seen_locked() {
     });
     let error = lock.look(&bed.api, &mark).await.expect_err("there is no snapshot yet");
     assert!(error.kind().is_transient(), "{error}");
-    take(&AwsSlot::Snapshots(set), &TAKEN, &mark, &bed.api).await.expect("captured");
+    take(&SnapshotSlot::Snapshots(set), &TAKEN, &mark, &bed.api).await.expect("captured");
 
     let locked = Arc::new(AtomicBool::new(false));
     let state = Arc::clone(&locked);
@@ -53,8 +53,8 @@ async fn the_records_snapshot_is_locked_and_seen_locked() {
     });
     bed.proxy.clear();
     let seen = lock.look(&bed.api, &mark).await.expect("looks");
-    assert_eq!(seen.state, AwsState::Lock { locked: false });
-    let AwsToken::Snapshot(snapshot) = &seen.token else { panic!("{:?}", seen.token) };
+    assert_eq!(seen.state, SnapshotState::Lock { locked: false });
+    let SnapshotToken::Snapshot(snapshot) = &seen.token else { panic!("{:?}", seen.token) };
     lock.carry_out(&LOCKED, &mark, &seen, &bed.api).await.expect("locks");
     assert_eq!(lock.look(&bed.api, &mark).await.expect("looks").state, LOCKED);
     let calls = bed.proxy.calls();
@@ -64,10 +64,10 @@ async fn the_records_snapshot_is_locked_and_seen_locked() {
     assert_eq!(locking.form("LockDuration").as_deref(), Some("30"));
 
     // A shorter lock than wanted is no lock.
-    let AwsSlot::Lock(mut longer) = lock.clone() else { panic!("{lock:?}") };
+    let SnapshotSlot::Lock(mut longer) = lock.clone() else { panic!("{lock:?}") };
     longer.days = 31;
-    let seen = AwsSlot::Lock(longer).look(&bed.api, &mark).await.expect("looks");
-    assert_eq!(seen.state, AwsState::Lock { locked: false });
+    let seen = SnapshotSlot::Lock(longer).look(&bed.api, &mark).await.expect("looks");
+    assert_eq!(seen.state, SnapshotState::Lock { locked: false });
     assert!(lock.command(&LOCKED, &mark).starts_with(
         "aws ec2 lock-snapshot --region eu-central-1 --lock-mode governance --lock-duration 30 --snapshot-id \"$(aws"
     ));

@@ -4,15 +4,15 @@ use jiff::SignedDuration;
 use stanch_core::Slot;
 
 use super::bed::{Bed, TAKEN, mark, now, take};
-use crate::{AwsSlot, AwsState};
+use crate::{SnapshotSlot, SnapshotState};
 
 #[tokio::test]
 async fn one_call_takes_the_whole_set_with_its_tags() {
     let bed = Bed::new(3, &[("team", "web")]).await;
-    let (slot, mark) = (AwsSlot::Snapshots(bed.set()), now());
+    let (slot, mark) = (SnapshotSlot::Snapshots(bed.set()), now());
     let before = bed.moto.describe_snapshots().expect("lists").len();
     let seen = slot.look(&bed.api, &mark).await.expect("looks");
-    assert_eq!(seen.state, AwsState::Snapshots { taken: false });
+    assert_eq!(seen.state, SnapshotState::Snapshots { taken: false });
     slot.carry_out(&TAKEN, &mark, &seen, &bed.api).await.expect("writes");
     let seen = slot.look(&bed.api, &mark).await.expect("looks");
     assert_eq!((seen.state, seen.ids.len()), (TAKEN, 3));
@@ -48,7 +48,7 @@ async fn what_is_left_out_is_said_in_the_request() {
     set.exclude = vec![data.clone()];
     set.exclude_boot = true;
     set.volumes.remove(0);
-    take(&AwsSlot::Snapshots(set), &TAKEN, &now(), &bed.api).await.expect("writes");
+    take(&SnapshotSlot::Snapshots(set), &TAKEN, &now(), &bed.api).await.expect("writes");
     let calls = bed.proxy.calls();
     assert_eq!(calls[1].form("InstanceSpecification.ExcludeBootVolume").as_deref(), Some("true"));
     assert_eq!(calls[1].form("InstanceSpecification.ExcludeDataVolumeId.1").as_deref(), Some(data.as_str()));
@@ -57,11 +57,11 @@ async fn what_is_left_out_is_said_in_the_request() {
 #[tokio::test]
 async fn a_set_with_a_gap_is_taken_again_whole() {
     let bed = Bed::new(2, &[]).await;
-    let (slot, mark) = (AwsSlot::Snapshots(bed.set()), now());
+    let (slot, mark) = (SnapshotSlot::Snapshots(bed.set()), now());
     take(&slot, &TAKEN, &mark, &bed.api).await.expect("writes");
     let lost = slot.look(&bed.api, &mark).await.expect("looks").ids.remove(0);
     bed.script("ec2.delete_snapshot(SnapshotId=want)", &lost.into());
-    assert_eq!(slot.look(&bed.api, &mark).await.expect("looks").state, AwsState::Snapshots { taken: false });
+    assert_eq!(slot.look(&bed.api, &mark).await.expect("looks").state, SnapshotState::Snapshots { taken: false });
     // A new set is newer by a second, which is what EC2's times can tell.
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     take(&slot, &TAKEN, &mark, &bed.api).await.expect("writes");
@@ -100,7 +100,7 @@ fn the_command_is_what_a_person_would_type() {
         exclude_boot: true,
         exclude: vec!["vol-0000000000000000b".parse().expect("an id"), "vol-0000000000000000c".parse().expect("an id")],
     };
-    let slot = AwsSlot::Snapshots(set.clone());
+    let slot = SnapshotSlot::Snapshots(set.clone());
     assert_eq!(
         slot.command(&TAKEN, &mark),
         "aws ec2 create-snapshots --region eu-central-1 --instance-specification \
@@ -112,7 +112,7 @@ fn the_command_is_what_a_person_would_type() {
          \"arn:aws:iam::123456789012:user/o_hara\"}]}]'"
     );
     assert_eq!(
-        AwsSlot::Completion(set).command(&AwsState::Completion { completed: true }, &mark),
+        SnapshotSlot::Completion(set).command(&SnapshotState::Completion { completed: true }, &mark),
         "aws ec2 wait snapshot-completed --region eu-central-1 --owner-ids self --filters \
          Name=tag:stanch:record,Values=0123456789abcdef01234567"
     );
@@ -121,15 +121,15 @@ fn the_command_is_what_a_person_would_type() {
 #[test]
 fn a_slot_and_its_states_read_back() {
     let json = r#"{"slot":"snapshots","region":"eu-central-1","account":"123456789012","instance":"i-0123456789abcdef0","volumes":["vol-0000000000000000a"],"exclude_boot":false,"exclude":[]}"#;
-    let slot: AwsSlot = serde_json::from_str(json).expect("reads");
+    let slot: SnapshotSlot = serde_json::from_str(json).expect("reads");
     assert_eq!(serde_json::to_string(&slot).expect("writes"), json);
     for (state, json) in [
         (TAKEN, r#"{"taken":true}"#),
-        (AwsState::Completion { completed: false }, r#"{"completed":false}"#),
-        (AwsState::Lock { locked: true }, r#"{"locked":true}"#),
+        (SnapshotState::Completion { completed: false }, r#"{"completed":false}"#),
+        (SnapshotState::Lock { locked: true }, r#"{"locked":true}"#),
     ] {
         assert_eq!(serde_json::to_string(&state).expect("writes"), json);
-        assert_eq!(serde_json::from_str::<AwsState>(json).expect("reads"), state);
+        assert_eq!(serde_json::from_str::<SnapshotState>(json).expect("reads"), state);
     }
     assert!(slot.kept().is_some());
 }

@@ -49,6 +49,12 @@ impl<R: Responder> Driver<R> {
                 }
                 return Ok(());
             }
+            if let (Way::Undo { .. }, Some(record)) = (&way, &book.record) {
+                let now = self.clock.now();
+                for entry in record.entries().filter(|entry| entry.progress.may_be_ours()) {
+                    entry.change.slot.may_undo(&found.api, record.closed.unwrap_or(now), now)?;
+                }
+            }
             let saved = match &way {
                 Way::Done { reason } => {
                     report.status = Status::Already;

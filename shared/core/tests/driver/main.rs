@@ -38,6 +38,21 @@ async fn apply_then_again_then_revert() {
 }
 
 #[tokio::test]
+async fn a_revert_that_a_slot_refuses_leaves_everything_as_it_is() {
+    let room = Shared::new();
+    let driver = driver(&room);
+    driver.run(&order(&room, Mode::Apply, "inc-1")).await;
+    room.sealed.store(true, std::sync::atomic::Ordering::SeqCst);
+    let no = driver.run(&order(&room, Mode::Revert, "inc-1")).await;
+    assert_eq!((no.status, no.reason.as_deref()), (Status::Refused, Some("refused: not within the hour")), "{no:?}");
+    assert_eq!(room.all(), [0, 0, 0]);
+    assert_eq!(driver.run(&order(&room, Mode::Apply, "inc-1")).await.status, Status::Already, "it is not half undone");
+    room.advance(Duration::from_hours(1));
+    assert_eq!(driver.run(&order(&room, Mode::Revert, "inc-1")).await.status, Status::Reverted);
+    assert_eq!(room.all(), [1, 2, 3]);
+}
+
+#[tokio::test]
 async fn killed_at_any_call_the_next_run_converges_and_revert_restores() {
     let mut reached_the_end = 0;
     for when in [When::Before, When::After] {

@@ -31,6 +31,8 @@ pub struct Shared {
     killed: Notify,
     faults: Mutex<Vec<Kind>>,
     moved: AtomicI64,
+    /// Undoing is refused.
+    pub sealed: std::sync::atomic::AtomicBool,
 }
 
 /// Whether the fatal call is carried out.
@@ -238,6 +240,11 @@ impl Slot for Dial {
         matches!(self, Self::Photo).then_some("evidence is kept")
     }
 
+    fn may_undo(&self, api: &Panel, made: Timestamp, now: Timestamp) -> Result<()> {
+        let early = api.0.sealed.load(Ordering::SeqCst) && now < made + SignedDuration::from_hours(1);
+        if early { Err(Error::refused("not within the hour")) } else { Ok(()) }
+    }
+
     fn shared(&self) -> Option<i64> {
         matches!(self, Self::Wall).then_some(0)
     }
@@ -407,16 +414,10 @@ pub fn order(shared: &Shared, mode: Mode, incident: &str) -> Request {
 pub fn event(shared: &Shared, incident: &str, seen: Timestamp) -> Request {
     let mut request = order(shared, Mode::Apply, incident);
     request.cause = Cause::Alert(Box::new(Alert {
-        incident: incident.parse().unwrap(),
-        source: Source::Falco,
-        rule: "Terminal shell in container".to_owned(),
         severity: Some(Severity::High),
-        first_seen: None,
         last_seen: Some(seen),
         subjects: vec![node("n1")],
-        inactive: None,
-        acted_as: None,
-        note: None,
+        ..Alert::new(incident.parse().unwrap(), Source::Falco, "Terminal shell in container")
     }));
     request
 }

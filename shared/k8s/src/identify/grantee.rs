@@ -3,11 +3,11 @@
 use stanch_core::{
     Identity, Result, Target,
     names::SubjectName,
-    target::{KubeSubject, KubeWho, Pod, ServiceAccount},
+    target::{KubeSubject, KubeWho, ServiceAccount},
 };
 
 use super::{KubeTarget, namespace, namespace::AccountFacts};
-use crate::{AccountOf, Grantee, KubeApi, Who};
+use crate::{Grantee, KubeApi, Who};
 
 /// Whom rights are given to, as it was found.
 #[derive(Clone, Debug)]
@@ -16,8 +16,6 @@ pub struct GranteeFacts {
     pub who: Who,
     /// The service account, if it is one.
     pub account: Option<AccountFacts>,
-    /// The pod that was named, with its UID.
-    pub pod: Option<Pod>,
 }
 
 impl KubeTarget for Grantee {
@@ -26,15 +24,6 @@ impl KubeTarget for Grantee {
     async fn identify(&self, api: &KubeApi) -> Result<Identity<GranteeFacts>> {
         match self {
             Self::ServiceAccount(account) => of_account(api, account).await,
-            Self::Pod(pod) => {
-                let Identity { uid, target, exempt, facts } = AccountOf::Pod(pod.clone()).identify(api).await?;
-                let Target::ServiceAccount(ServiceAccount { namespace, name, .. }) = target.clone() else {
-                    return Err(super::without_uid(&facts.object));
-                };
-                let pod = facts.pod.clone();
-                let who = Who::Account { namespace, name };
-                Ok(Identity { uid, target, exempt, facts: GranteeFacts { who, account: Some(facts), pod } })
-            }
             Self::KubeSubject(subject) => of_subject(api, subject).await,
         }
     }
@@ -47,7 +36,7 @@ async fn of_account(api: &KubeApi, account: &ServiceAccount) -> Result<Identity<
         uid: found.object.uid.as_ref().map(ToString::to_string).unwrap_or_default(),
         target: account.clone().into(),
         exempt,
-        facts: GranteeFacts { who, account: Some(found), pod: None },
+        facts: GranteeFacts { who, account: Some(found) },
     })
 }
 
@@ -64,7 +53,7 @@ async fn of_subject(api: &KubeApi, subject: &KubeSubject) -> Result<Identity<Gra
         uid: Target::from(subject.clone()).to_string(),
         target: subject.clone().into(),
         exempt: Vec::new(),
-        facts: GranteeFacts { who, account: None, pod: None },
+        facts: GranteeFacts { who, account: None },
     })
 }
 

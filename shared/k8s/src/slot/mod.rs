@@ -2,12 +2,15 @@
 //!
 //! A place is a struct in a file of its own that implements [`Place`], and one line in [`places!`].
 
+mod account;
 mod exclusion;
 mod fields;
 mod meta;
 mod node;
 mod object;
 mod removal;
+mod restart;
+mod retain;
 mod subjects;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -23,7 +26,10 @@ pub use exclusion::Exclusion;
 pub use fields::Fields;
 pub use meta::{Annotation, Label, MARKS, Marks, marks};
 pub use node::{Taint, Unschedulable};
+pub use account::Renewal;
 pub use removal::Removal;
+pub use restart::Restart;
+pub use retain::Retain;
 pub use subjects::{Subjects, Who};
 pub use object::{Compare, Object, Propagation, manifest_of};
 
@@ -125,6 +131,11 @@ pub(crate) trait Place: Sync {
         Disruption::None
     }
 
+    /// Whether only a half-made write of ours leaves it like that.
+    fn halfway(&self, _present: &KubeState) -> bool {
+        false
+    }
+
     /// How long it is waited until the write is let through and shows.
     fn patience(&self) -> Duration {
         Duration::ZERO
@@ -178,6 +189,12 @@ places! {
     Object,
     /// Whether a pod is there.
     Removal,
+    /// Which service account stands under a name.
+    Renewal,
+    /// When a workload was last restarted.
+    Restart,
+    /// What becomes of the volumes of a `StatefulSet` that is deleted.
+    Retain,
     /// One identity among the subjects of a role binding.
     Subjects,
 }
@@ -233,5 +250,9 @@ impl Slot for KubeSlot {
 
     fn patience(&self) -> Duration {
         self.place().patience()
+    }
+
+    fn halfway(&self, present: &KubeState) -> bool {
+        self.place().halfway(present)
     }
 }

@@ -240,7 +240,7 @@ impl Place for Object {
         format!("{verb} {}", self.object.words())
     }
 
-    fn command(&self, to: &KubeState, _: &Mark) -> String {
+    fn command(&self, to: &KubeState, mark: &Mark) -> String {
         let cluster = &self.object.cluster;
         if to.is_absent() {
             let cascade = match self.propagation {
@@ -249,6 +249,10 @@ impl Place for Object {
                 Propagation::Orphan => "orphan",
             };
             return kubectl(cluster, &format!("delete {} --cascade={cascade}", self.object.kubectl()));
+        }
+        if self.object.uid.is_some() {
+            // What others wrote may hold secrets, in the environment of a container: it stays in the record.
+            return kubectl(cluster, &format!("create -f manifest-in-record-{}.json", mark.record));
         }
         let manifest = self.manifest.to_string();
         format!("printf %s {} | {}", quote(&manifest), kubectl(cluster, "create -f -"))

@@ -27,7 +27,7 @@ fn read(alert: &Value) -> Result<Alert> {
 }
 
 fn read_in(cluster: &str, alert: &Value) -> Result<Alert> {
-    let context = Context { cluster: Some(cluster.parse()?), now: "2026-11-20T00:00:00Z".parse().expect("a time") };
+    let context = Context::new(Some(cluster.parse()?), "2026-11-20T00:00:00Z".parse().expect("a time"));
     Ok(decode(alert.to_string().as_bytes(), &context)?.remove(0))
 }
 

@@ -1,7 +1,11 @@
 //! Compute Engine instances: labels `project_id`, `zone` and `instance_id` of the resource `gce_instance`, and in
-//! audit entries also `protoPayload.resourceName` ("Compute Engine audit logging information").
+//! audit entries also `protoPayload.resourceName` ("Compute Engine audit logging information"). Service accounts:
+//! labels `project_id` and `email_id` of the resource `service_account` ("IAM audit logging").
 
-use stanch_core::{Result, Target, target::GceInstance};
+use stanch_core::{
+    Result, Target,
+    target::{GceInstance, GcpServiceAccount},
+};
 
 use super::{Entry, path::GcePath};
 use crate::{at::agree, text::Notes};
@@ -38,4 +42,15 @@ pub(super) fn instance_entry(entry: &Entry<'_>, notes: &mut Notes) -> Result<Opt
             Ok(None)
         }
     }
+}
+
+/// The service account that an entry is about: a key was made for it, it was disabled …
+pub(super) fn service_account_entry(entry: &Entry<'_>, notes: &mut Notes) -> Result<Option<Target>> {
+    let at = entry.labels.get("project_id")?;
+    let project = agree([(at.clone(), at.name()?), (at, entry.project.clone())])?;
+    let (Some(project), Some(email)) = (project, entry.labels.get("email_id")?.name()?) else {
+        notes.add("the entry does not say which service account");
+        return Ok(None);
+    };
+    Ok(Some(GcpServiceAccount { project, email }.into()))
 }

@@ -1,27 +1,35 @@
 //! Google Cloud Logging: one `LogEntry`, as a sink sends it through Pub/Sub ("Cloud Logging: LogEntry", "Cloud Audit
 //! Logs: Understanding audit logs", "AuditLog").
 //!
-//! - What an entry is about is told by its monitored resource: `k8s_cluster` (GKE audit: exec, attach and
-//!   port-forward are logged with the verb `create` or, over WebSocket, `get`), `k8s_node`, `gce_instance`
-//!   ("Monitored resource types"). Any other resource decodes without a subject.
+//! - What an entry is about is told by its monitored resource ("Monitored resource types"): `k8s_cluster` (GKE audit;
+//!   see [`crate::kube_call`]), `k8s_node`, `k8s_pod`, `k8s_container`, `gce_instance`, `service_account`; by its log:
+//!   VPC flows, Event Threat Detection. Any other resource decodes without a subject.
+//! - The authenticated principal is a subject beside the object, if it is a service account or a node. With a
+//!   delegation history, who was impersonated is shown as `acted_as` and is none ([`crate::gcp`]).
 //! - The same thing named in two places must be the same. The project of `logName` must be that of the labels: a
 //!   writer in one project could put another's labels into its own log.
-//! - An `AuditLog` payload counts only in a log of Cloud Audit Logs, which nobody but Google can write to.
+//! - An `AuditLog` payload counts only in a log of Cloud Audit Logs, which nobody but Google can write to. A Falco
+//!   alert in a container's log counts only if the container is Falco's: every container can print one.
+//! - A call that failed changed nothing: its alert is inactive.
 //! - The incident is `gcplog-` and 24 hexadecimal digits over `logName`, `insertId` and `timestamp`, which together
 //!   make an entry unique ("LogEntry"). Without an `insertId`: over method, resource name, principal and timestamp;
-//!   without those, over the whole entry.
+//!   without those, over the whole entry. A Falco alert keeps the incident that it has without Cloud Logging.
 //! - Severity: EMERGENCY and ALERT are critical, CRITICAL high, ERROR and WARNING medium, NOTICE low, INFO and DEBUG
-//!   info, DEFAULT none ("LogSeverity").
+//!   info, DEFAULT none ("LogSeverity"); for a call to a Kubernetes API the graver of this and what the call means.
 
+mod flow;
 mod gce;
 mod gke;
-mod path;
+pub(crate) mod path;
 
 use stanch_core::{Alert, IncidentId, Result, Severity, Source, Target, names::ProjectId};
 
 use crate::{
     Context,
     at::At,
+    falco,
+    gcp::Caller,
+    kube, scc,
     text::{Notes, incident, plain},
 };
 
@@ -33,6 +41,23 @@ struct Entry<'a> {
     audit: Option<At<'a>>,
     /// The project of `logName`.
     project: Option<ProjectId>,
+    /// The call failed.
+    failed: bool,
+}
+
+/// What an entry says beside its own fields.
+#[derive(Debug, Default)]
+struct Found {
+    subjects: Vec<Target>,
+    severity: Option<Severity>,
+    tactic: Option<&'static str>,
+    rule: Option<String>,
+}
+
+impl Found {
+    fn of(subjects: impl IntoIterator<Item = Target>) -> Self {
+        Self { subjects: subjects.into_iter().collect(), ..Self::default() }
+    }
 }
 
 /// One log entry.
@@ -43,24 +68,44 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
     let audit = audit(entry, &log_name, log_id)?;
     let resource = entry.get("resource")?;
     let kind = resource.get("type")?.text()?;
-    let read = Entry { labels: resource.get("labels")?, audit, project };
-    let subjects = match kind {
+    let failed = match &audit {
+        Some(audit) => has_failed(entry, audit)?,
+        None => false,
+    };
+    let read = Entry { labels: resource.get("labels")?, audit, project, failed };
+    let payload = entry.get("jsonPayload")?;
+    let is_object = payload.is_object();
+    if kind == Some("k8s_container") && is_object && falco::is_alert(&payload) {
+        return gke::falco_entry(&read, &payload, context);
+    }
+    let mut found = match kind {
         Some("k8s_cluster") => gke::cluster_entry(&read, context, &mut notes)?,
-        Some("k8s_node") => gke::node_entry(&read, &mut notes)?,
-        Some("gce_instance") => gce::instance_entry(&read, &mut notes)?.into_iter().collect(),
+        Some("k8s_node") => Found::of(gke::node_entry(&read, context, &mut notes)?),
+        Some("k8s_pod" | "k8s_container") => Found::of(gke::pod_entry(&read, context, &mut notes)?),
+        Some("gce_instance") => Found::of(gce::instance_entry(&read, &mut notes)?),
+        Some("service_account") => Found::of(gce::service_account_entry(&read, &mut notes)?),
+        _ if is_object && log_id.is_some_and(|id| id.ends_with("vpc_flows")) => {
+            Found::of(flow::instances(&read, &payload, &mut notes)?)
+        }
+        _ if is_object && log_id.is_some_and(|id| id.starts_with("threatdetection.googleapis.com")) => {
+            let (subjects, rule) = scc::detection(&payload, context, &mut notes)?;
+            Found { rule, ..Found::of(subjects) }
+        }
         _ => {
             notes.add("no responder takes this type of resource");
-            Vec::<Target>::new()
+            Found::default()
         }
     };
-    let (mut rule, mut acted_as) = (log_id.map(plain), None);
+    let (mut rule, mut acted_as) = (found.rule.or_else(|| log_id.map(plain)), None);
     if let Some(audit) = &read.audit {
         rule = audit.get("methodName")?.text()?.map(plain).or(rule);
-        // The authority that the caller asked for. Whether it was allowed to is not said, so it is only shown.
-        acted_as = audit.get("authenticationInfo")?.get("authoritySelector")?.text()?.map(plain);
-        if audit.get("status")?.get("code")?.integer()?.is_some_and(|code| code != 0) {
-            notes.add("the call failed");
+        let info = audit.get("authenticationInfo")?;
+        let caller = Caller::read(&info)?;
+        if kind.is_some_and(is_infrastructure) {
+            kube::add(&mut found.subjects, caller.target(None, context, &mut notes)?);
         }
+        // The authority that the caller asked for. Whether it was allowed to is not said, so it is only shown.
+        acted_as = caller.acted_as.map(plain).or(info.get("authoritySelector")?.text()?.map(plain));
     }
     let time = match entry.get("timestamp")?.time()? {
         None => entry.get("receiveTimestamp")?.time()?,
@@ -69,18 +114,32 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
     if time.is_none() {
         notes.add("the entry has no time");
     }
+    let incident = identity(entry, read.audit.as_ref())?;
     Ok(Alert {
-        incident: identity(entry, read.audit.as_ref())?,
-        source: Source::CloudLogging,
-        rule: rule.unwrap_or_else(|| "log entry".to_owned()),
-        severity: severity(&entry.get("severity")?)?,
+        id: entry.get("insertId")?.text()?.filter(|id| !id.is_empty()).map(plain),
+        severity: severity(&entry.get("severity")?)?.max(found.severity),
+        tactic: found.tactic.map(str::to_owned),
         first_seen: time,
         last_seen: time,
-        subjects,
-        inactive: None,
+        subjects: found.subjects,
+        inactive: failed.then(|| "the call failed".to_owned()),
         acted_as,
         note: notes.finish(),
+        ..Alert::new(incident, Source::CloudLogging, rule.unwrap_or_else(|| "log entry".to_owned()))
     })
+}
+
+/// What a call has to be about for its caller to be a subject: machines, clusters, identities. Of what else a service
+/// account calls (a topic, a metric) nobody says that it is suspect.
+fn is_infrastructure(kind: &str) -> bool {
+    kind.starts_with("gce_") || ["gke_cluster", "k8s_cluster", "project", "service_account"].contains(&kind)
+}
+
+/// `status` is a `google.rpc.Status`: anything but 0 is an error. GKE also labels what its authorizer decided.
+fn has_failed(entry: &At<'_>, audit: &At<'_>) -> Result<bool> {
+    let code = audit.get("status")?.get("code")?.integer()?;
+    let decision = entry.get("labels")?.get("authorization.k8s.io/decision")?.text()?;
+    Ok(code.is_some_and(|code| code != 0) || decision == Some("forbid"))
 }
 
 /// `projects/P/logs/ID`: the project, where it is given by its id, and the log's id.
@@ -127,7 +186,8 @@ fn identity(entry: &At<'_>, audit: Option<&At<'_>>) -> Result<IncidentId> {
         }
     }
     // Nothing names it: the whole entry is its identity. Keys are sorted, so spacing and order do not matter.
-    let whole = entry.value().map(ToString::to_string).unwrap_or_default();
+    let whole = entry.raw().and_then(|raw| serde_json::from_str::<serde_json::Value>(raw).ok());
+    let whole = whole.map(|whole| whole.to_string()).unwrap_or_default();
     incident("gcplog", &["whole", &whole])
 }
 

@@ -3,7 +3,7 @@
 
 use stanch_core::{
     Result,
-    names::{GceId, GceName, KubeName, Namespace, ProjectId, Zone},
+    names::{GceId, GceName, ProjectId, Zone},
 };
 
 use crate::at::At;
@@ -15,6 +15,7 @@ pub(crate) struct KubePath<'a> {
     pub(crate) namespace: Option<&'a str>,
     pub(crate) resource: &'a str,
     pub(crate) name: Option<&'a str>,
+    pub(crate) subresource: Option<&'a str>,
 }
 
 impl<'a> KubePath<'a> {
@@ -26,20 +27,13 @@ impl<'a> KubePath<'a> {
             return Ok(None);
         };
         let second = parts.next();
-        match (first, second, parts.next()) {
+        let third = parts.next();
+        Ok(Some(match (first, second, third) {
             ("namespaces", Some(namespace), Some(resource)) => {
-                Ok(Some(Self { namespace: Some(namespace), resource, name: parts.next() }))
+                Self { namespace: Some(namespace), resource, name: parts.next(), subresource: parts.next() }
             }
-            (resource, name, _) => Ok(Some(Self { namespace: None, resource, name })),
-        }
-    }
-}
-
-/// A checked namespace and name of an object.
-pub(crate) fn namespaced(at: &At<'_>, path: &KubePath<'_>) -> Result<Option<(Namespace, KubeName)>> {
-    match (path.namespace, path.name) {
-        (Some(namespace), Some(name)) => Ok(Some((at.parse(namespace)?, at.parse(name)?))),
-        _ => Ok(None),
+            (resource, name, subresource) => Self { namespace: None, resource, name, subresource },
+        }))
     }
 }
 
@@ -84,27 +78,31 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{Limits, document::Document};
 
     #[test]
     fn api_paths_are_read_in_all_their_forms() -> Result<()> {
         for (text, expected) in [
-            ("core/v1/namespaces/web/pods/web-1/exec", (Some("web"), "pods", Some("web-1"))),
-            ("core/v1/namespaces/web/pods/web-1", (Some("web"), "pods", Some("web-1"))),
-            ("core/v1/namespaces/web/pods", (Some("web"), "pods", None)),
-            ("core/v1/namespaces/web", (None, "namespaces", Some("web"))),
-            ("core/v1/nodes/node-1", (None, "nodes", Some("node-1"))),
-            ("core/v1/nodes/node-1/proxy/run", (None, "nodes", Some("node-1"))),
-            ("apps/v1/namespaces/web/deployments/api", (Some("web"), "deployments", Some("api"))),
+            ("core/v1/namespaces/web/pods/web-1/exec", (Some("web"), "pods", Some("web-1"), Some("exec"))),
+            ("core/v1/namespaces/web/pods/web-1", (Some("web"), "pods", Some("web-1"), None)),
+            ("core/v1/namespaces/web/pods", (Some("web"), "pods", None, None)),
+            ("core/v1/namespaces/web", (None, "namespaces", Some("web"), None)),
+            ("core/v1/nodes/node-1", (None, "nodes", Some("node-1"), None)),
+            ("core/v1/nodes/node-1/proxy/run", (None, "nodes", Some("node-1"), Some("proxy"))),
+            ("apps/v1/namespaces/web/deployments/api", (Some("web"), "deployments", Some("api"), None)),
+            ("authorization.k8s.io/v1/selfsubjectaccessreviews", (None, "selfsubjectaccessreviews", None, None)),
         ] {
-            let value = json!(text);
-            let path = KubePath::read(&At::new(&value, ""))?;
-            assert_eq!(path.map(|path| (path.namespace, path.resource, path.name)), Some(expected), "{text}");
+            let text = json!(text).to_string();
+            let document = Document::read(text.as_bytes(), &Limits::default())?;
+            let path = KubePath::read(&document.top())?;
+            let path = path.map(|path| (path.namespace, path.resource, path.name, path.subresource));
+            assert_eq!(path, Some(expected), "{text}");
         }
         Ok(())
     }
 
     #[test]
-    fn paths_cannot_climb() {
+    fn paths_cannot_climb() -> Result<()> {
         for text in [
             "core/v1/namespaces/../../kube-system/pods/coredns/exec",
             "core/v1/namespaces/web/pods/./exec",
@@ -112,9 +110,11 @@ mod tests {
             "/core/v1/pods",
             "core/v1/namespaces/web/pods/web-1/",
         ] {
-            let value = json!(text);
-            assert!(KubePath::read(&At::new(&value, "")).is_err(), "{text}");
-            assert!(GcePath::read(&At::new(&value, "")).is_err(), "{text}");
+            let text = json!(text).to_string();
+            let document = Document::read(text.as_bytes(), &Limits::default())?;
+            assert!(KubePath::read(&document.top()).is_err(), "{text}");
+            assert!(GcePath::read(&document.top()).is_err(), "{text}");
         }
+        Ok(())
     }
 }

@@ -14,15 +14,29 @@ pub(crate) type Outcome = Result<Vec<Alert>, Error>;
 
 /// A day after the fixtures' activity, in the EKS cluster that Falco runs in.
 pub(crate) fn context(cluster: &str) -> Context {
-    Context {
-        cluster: (!cluster.is_empty()).then(|| cluster.parse().expect("a cluster")),
-        now: "2026-11-20T12:00:00Z".parse().expect("a time"),
-    }
+    Context::new(
+        (!cluster.is_empty()).then(|| cluster.parse().expect("a cluster")),
+        "2026-11-20T12:00:00Z".parse().expect("a time"),
+    )
 }
 
 /// Our fixtures, at the workspace's root.
 pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
+}
+
+/// The folders of fixtures, each of one kind of detector. The hostile ones are apart.
+pub(crate) fn folders() -> io::Result<Vec<String>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(fixtures())? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() && name != "hostile" {
+            folders.push(name);
+        }
+    }
+    folders.sort();
+    Ok(folders)
 }
 
 /// The public events: beside the workspace, or where `STANCH_EVENTS` says. They are read in place.

@@ -6,3 +6,4 @@ mod common;
 mod damage;
 mod fixtures;
 mod public;
+mod snapshots;

@@ -5,7 +5,7 @@
 //! expressions", "Read consistency", "Amazon DynamoDB transactions: how it works"; API Reference "`BatchGetItem`",
 //! "`TransactWriteItems`".
 //!
-//! Permissions: `dynamodb:GetItem`, `dynamodb:BatchGetItem`, `dynamodb:PutItem`, `dynamodb:ConditionCheckItem`
+//! Permissions: `dynamodb:BatchGetItem`, `dynamodb:PutItem`, `dynamodb:ConditionCheckItem`
 //! (a transaction is authorised by the actions of its parts).
 
 mod error;
@@ -121,21 +121,6 @@ impl Dynamo {
         loader.load().await
     }
 
-    async fn get(&self, key: &Key) -> Result<Option<Item>> {
-        const OPERATION: &str = "dynamodb:GetItem";
-        let found = self
-            .client()
-            .await
-            .get_item()
-            .table_name(&self.table)
-            .key(KEY, AttributeValue::S(key.as_str().to_owned()))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| classify(OPERATION, &self.table, error))?;
-        found.item().map(|attributes| item(attributes, OPERATION, &self.table)).transpose()
-    }
-
     /// At most [`BATCH`] keys, each once: DynamoDB refuses a repeated one.
     async fn batch(&self, keys: &BTreeSet<&str>, found: &mut HashMap<String, Item>) -> Result<()> {
         const OPERATION: &str = "dynamodb:BatchGetItem";
@@ -239,9 +224,6 @@ impl Store for Dynamo {
     /// they still belong together.
     fn load<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Result<Vec<Option<Item>>>> {
         async move {
-            if let [key] = keys {
-                return Ok(vec![self.get(key).await?]);
-            }
             let distinct: Vec<&str> = keys.iter().map(Key::as_str).collect::<BTreeSet<_>>().into_iter().collect();
             let mut found = HashMap::new();
             for batch in distinct.chunks(BATCH) {

@@ -5,14 +5,15 @@ use serde_json::{Value, json};
 
 use super::error::Refusal;
 use super::list::{aggregated, instances, list};
-use super::state::{KeptDisk, ROOT, Scope, State};
-use super::{render, snapshots};
+use super::state::{KeptDisk, ROOT, Scope, State, project_number};
+use super::turn::{Noted, Turn};
+use super::{addresses, firewalls, groups, iam, instances as writes, render, snapshots};
 use crate::host::{Asked, Call};
 
 /// Answers one request and notes it in the log.
 pub(crate) fn answer(state: &mut State, asked: &Asked) -> (u16, Value) {
     state.settle();
-    let mut seen = Seen { permissions: Vec::new(), write: false };
+    let mut seen = Noted { permissions: Vec::new(), write: false };
     let answer = route(state, asked, &mut seen);
     let (status, body) = match answer {
         Ok(body) => (200, body),
@@ -30,20 +31,21 @@ pub(crate) fn answer(state: &mut State, asked: &Asked) -> (u16, Value) {
     (status, body)
 }
 
-/// What the route learned about the call, for the log.
-struct Seen {
-    permissions: Vec<&'static str>,
-    write: bool,
-}
-
 #[expect(clippy::too_many_lines, reason = "one table of paths reads better whole")]
-fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Refusal> {
+fn route(state: &mut State, asked: &Asked, seen: &mut Noted) -> Result<Value, Refusal> {
     let segments = asked.segments();
     let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
     let parts = parts.strip_prefix(["compute", "v1"].as_slice()).unwrap_or(&parts);
-    let ["projects", project, rest @ ..] = parts else {
+    if let Some(path) = asked.path.strip_prefix("/v1/") {
+        return iam::answer(state, asked, path, seen);
+    }
+    let ["projects", given, rest @ ..] = parts else {
         return Err(Refusal::new(404, "notFound", format!("Not Found: {}", asked.path)));
     };
+    // A project is known by its number too.
+    let by_number = state.projects.iter().find(|known| given.parse() == Ok(project_number(known)));
+    let project = by_number.cloned().unwrap_or_else(|| (*given).to_owned());
+    let project = &project.as_str();
     let get = asked.method == Method::GET;
     let post = asked.method == Method::POST;
     let here = format!("projects/{project}");
@@ -56,8 +58,9 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Ref
         [] if get => {
             need(state, "compute.projects.get", &here)?;
             known_project(state, project)?;
-            Ok(json!({"kind": "compute#project", "id": "777", "name": project, "selfLink": format!("{ROOT}/{here}"),
-                "commonInstanceMetadata": {"kind": "compute#metadata"}, "quotas": []}))
+            let common = render::metadata(state.common.get(*project).unwrap_or(&std::collections::BTreeMap::new()));
+            Ok(json!({"kind": "compute#project", "id": project_number(project).to_string(), "name": project,
+                "selfLink": format!("{ROOT}/{here}"), "commonInstanceMetadata": common, "quotas": []}))
         }
         ["aggregated", "instances"] if get => {
             need(state, "compute.instances.list", &here)?;
@@ -81,7 +84,7 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Ref
                 "selfLink": format!("{ROOT}/{here}/zones/{zone}")})
                 })
                 .collect();
-            list("compute#zoneList", &resource, items, asked)
+            list("compute#zoneList", &resource, items, asked, state.page_size)
         }
         ["regions", region] if get => {
             need(state, "compute.regions.get", &here)?;
@@ -92,7 +95,7 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Ref
             need(state, "compute.instances.list", &here)?;
             known_zone(state, zone)?;
             let items = instances(state, project, Some(zone));
-            list("compute#instanceList", &resource, items, asked)
+            list("compute#instanceList", &resource, items, asked, state.page_size)
         }
         ["zones", zone, "instances", name] if get => {
             need(state, "compute.instances.get", &resource)?;
@@ -112,8 +115,8 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Ref
                 find_disk(state, project, &scope(rest, place), name).ok_or_else(|| Refusal::not_found(&resource))?;
             Ok(render::disk(state, &disk))
         }
-        ["zones" | "regions", _, "instances" | "disks", _, "testIamPermissions"]
-        | ["global", "snapshots", _, "testIamPermissions"]
+        ["zones" | "regions", _, "instances" | "disks" | "instanceGroupManagers", _, "testIamPermissions"]
+        | ["global", "snapshots" | "firewalls", _, "testIamPermissions"]
             if post =>
         {
             test_permissions(state, asked)
@@ -146,7 +149,7 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Ref
                 kept.sort_by_key(|kept| std::cmp::Reverse(kept.created));
             }
             let items = kept.into_iter().map(render::snapshot).collect();
-            list("compute#snapshotList", &resource, items, asked)
+            list("compute#snapshotList", &resource, items, asked, state.page_size)
         }
         ["global", "snapshots", name] if get => {
             need(state, "compute.snapshots.get", &resource)?;
@@ -177,7 +180,14 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Ref
             operation(state, project, &Scope::Global, name, &resource)
         }
         _ => {
-            seen.write = !get;
+            let (project, resource) = ((*project).to_owned(), resource);
+            let mut turn = Turn { state, asked, noted: seen, project, resource };
+            for route in [writes::route, firewalls::route, groups::route, addresses::route] {
+                if let Some(answer) = route(&mut turn, rest) {
+                    return answer;
+                }
+            }
+            turn.noted.write = !get;
             Err(Refusal::new(404, "notFound", format!("The range does not know {} {}", asked.method, asked.path)))
         }
     }
@@ -196,7 +206,7 @@ fn named(asked: &str, name: &str, id: u64) -> bool {
 }
 
 /// Planned refusals first, then the caller's own rights.
-fn permit(state: &mut State, asked: &Asked, permission: &str, resource: &str) -> Result<(), Refusal> {
+pub(super) fn permit(state: &mut State, asked: &Asked, permission: &str, resource: &str) -> Result<(), Refusal> {
     if let Some((_, refusal, left)) =
         state.refusals.iter_mut().find(|(part, _, left)| *left > 0 && asked.path.contains(part.as_str()))
     {
@@ -216,7 +226,7 @@ fn permit_create(
     asked: &Asked,
     project: &str,
     body: &Value,
-    seen: &mut Seen,
+    seen: &mut Noted,
 ) -> Result<(), Refusal> {
     let name = body.get("name").and_then(Value::as_str).unwrap_or_default();
     let snapshot = format!("projects/{project}/global/snapshots/{name}");
@@ -228,7 +238,7 @@ fn permit_create(
     Ok(())
 }
 
-fn test_permissions(state: &State, asked: &Asked) -> Result<Value, Refusal> {
+pub(super) fn test_permissions(state: &State, asked: &Asked) -> Result<Value, Refusal> {
     let body = json_body(asked)?;
     let wanted = body.get("permissions").and_then(Value::as_array).cloned().unwrap_or_default();
     let rights = match asked.token().map(|token| state.allowed.get(&token)) {
@@ -247,11 +257,11 @@ fn known_project(state: &State, project: &str) -> Result<(), Refusal> {
     if state.projects.contains(project) { Ok(()) } else { Err(Refusal::not_found(&format!("projects/{project}"))) }
 }
 
-fn known_zone(state: &State, zone: &str) -> Result<(), Refusal> {
+pub(super) fn known_zone(state: &State, zone: &str) -> Result<(), Refusal> {
     if state.zones.contains(zone) { Ok(()) } else { Err(Refusal::field("zone", zone, "Unknown zone.")) }
 }
 
-fn json_body(asked: &Asked) -> Result<Value, Refusal> {
+pub(super) fn json_body(asked: &Asked) -> Result<Value, Refusal> {
     if asked.body.is_empty() {
         return Ok(json!({}));
     }

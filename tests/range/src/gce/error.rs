@@ -13,12 +13,23 @@ pub struct Refusal {
     pub domain: String,
     /// What went wrong, in words.
     pub message: String,
+    /// `PERMISSION_DENIED` …: the form of Google's newer services.
+    pub rpc: Option<String>,
+    /// The permission that is missing, as `ErrorInfo` names it.
+    pub permission: Option<String>,
 }
 
 impl Refusal {
     /// Any refusal in the domain `global`.
     pub fn new(status: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self { status, reason: reason.into(), domain: "global".into(), message: message.into() }
+        Self {
+            status,
+            reason: reason.into(),
+            domain: "global".into(),
+            message: message.into(),
+            rpc: None,
+            permission: None,
+        }
     }
 
     /// 403 `quotaExceeded`, as when a project has reached its number of snapshots.
@@ -70,7 +81,25 @@ impl Refusal {
         self.body().to_string()
     }
 
+    /// An error of a newer service, such as IAM.
+    pub(crate) fn rpc(status: u16, code: &str, message: String) -> Self {
+        Self { rpc: Some(code.into()), ..Self::new(status, "", message) }
+    }
+
+    pub(crate) fn missing(self, permission: &str) -> Self {
+        Self { permission: Some(permission.into()), ..self }
+    }
+
     pub(crate) fn body(&self) -> Value {
+        if let Some(code) = &self.rpc {
+            let mut error = json!({"code": self.status, "message": self.message, "status": code});
+            if let (Some(permission), Some(fields)) = (&self.permission, error.as_object_mut()) {
+                let detail = json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "domain": "iam.googleapis.com",
+                    "reason": "IAM_PERMISSION_DENIED", "metadata": {"permission": permission}});
+                fields.insert("details".into(), json!([detail]));
+            }
+            return json!({ "error": error });
+        }
         let status = match self.status {
             401 => Some("UNAUTHENTICATED"),
             429 => Some("RESOURCE_EXHAUSTED"),

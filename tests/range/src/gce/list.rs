@@ -18,7 +18,11 @@ pub(super) fn instances(state: &State, project: &str, zone: Option<&str>) -> Vec
 }
 
 /// One page of the items that match.
-fn page(items: Vec<Value>, asked: &Asked) -> Result<(Vec<Value>, Option<String>), Refusal> {
+pub(super) fn page(
+    items: Vec<Value>,
+    asked: &Asked,
+    longest: Option<usize>,
+) -> Result<(Vec<Value>, Option<String>), Refusal> {
     let filter = asked.param("filter");
     let mut kept = Vec::new();
     for item in items {
@@ -48,12 +52,19 @@ fn page(items: Vec<Value>, asked: &Asked) -> Result<(Vec<Value>, Option<String>)
             .filter(|size| (1..=500).contains(size))
             .ok_or_else(|| Refusal::field("maxResults", &text, "Values must be within the range: [0, 500]"))?,
     };
+    let size = longest.map_or(size, |longest| size.min(longest));
     let next = (start + size < kept.len()).then(|| format!("page-{}", start + size));
     Ok((kept.into_iter().skip(start).take(size).collect(), next))
 }
 
-pub(super) fn list(kind: &str, resource: &str, items: Vec<Value>, asked: &Asked) -> Result<Value, Refusal> {
-    let (items, next) = page(items, asked)?;
+pub(super) fn list(
+    kind: &str,
+    resource: &str,
+    items: Vec<Value>,
+    asked: &Asked,
+    longest: Option<usize>,
+) -> Result<Value, Refusal> {
+    let (items, next) = page(items, asked, longest)?;
     let mut out = json!({"kind": kind, "id": resource, "selfLink": format!("{ROOT}/{resource}")});
     if let Some(fields) = out.as_object_mut() {
         if !items.is_empty() {
@@ -67,7 +78,7 @@ pub(super) fn list(kind: &str, resource: &str, items: Vec<Value>, asked: &Asked)
 }
 
 pub(super) fn aggregated(state: &State, asked: &Asked, project: &str) -> Result<Value, Refusal> {
-    let (items, next) = page(instances(state, project, None), asked)?;
+    let (items, next) = page(instances(state, project, None), asked, state.page_size)?;
     let mut scopes = serde_json::Map::new();
     for zone in &state.zones {
         let link = format!("{ROOT}/projects/{project}/zones/{zone}");

@@ -1,17 +1,26 @@
-//! Compute Engine v1 as far as taking snapshots goes: instances, disks, snapshots, operations, permissions.
+//! Compute Engine v1 as far as containing an instance goes: instances, disks, snapshots, firewalls, addresses, managed
+//! groups, operations, permissions; IAM v1 of service accounts; one call of Resource Manager.
 //!
 //! Links in answers begin with `https://www.googleapis.com/compute/v1`, as the real service writes them whatever
 //! the endpoint. Paths are accepted with and without `/compute/v1`.
 
+mod addresses;
 mod api;
 mod batch;
+mod dump;
 mod error;
 mod filter;
+mod firewalls;
+mod groups;
+mod iam;
+mod instances;
 mod list;
 mod model;
 mod render;
+mod seeds;
 mod snapshots;
 mod state;
+mod turn;
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -24,8 +33,10 @@ use serde_json::Value;
 
 pub use error::Refusal;
 pub use model::{Disk, Instance, OperationFailure, Place, Snapshot, Timing};
+pub use seeds::{Account, Group, Key, Nic};
 
 use crate::host::{Asked, Call, Host, lock};
+use seeds::{KeptAddress, KeptPolicy};
 use state::State;
 
 /// The longest that `operations.wait` holds a call: the real service says two minutes.
@@ -98,7 +109,83 @@ impl Gce {
 
     /// Lets the next snapshot operation fail after it was accepted. Several queue up.
     pub fn fail_operation(&self, failure: OperationFailure) {
-        lock(&self.state).failures.push_back(failure);
+        self.fail_operation_on("napshot", failure);
+    }
+
+    /// Lets the operation of the next call whose path contains `part` (such as `/setTags`) fail after it was accepted.
+    pub fn fail_operation_on(&self, part: &str, failure: OperationFailure) {
+        lock(&self.state).failures.push_back((part.to_owned(), failure));
+    }
+
+    /// Plants a managed group around instances that are there, and writes `created-by` into them.
+    pub fn seed_group(&self, group: Group) -> u64 {
+        lock(&self.state).seed_group(group)
+    }
+
+    /// Plants a VPC network that no instance is in.
+    pub fn seed_network(&self, project: &str, name: &str) {
+        lock(&self.state).networks.insert((project.to_owned(), name.to_owned()));
+    }
+
+    /// Reserves an external address in a region.
+    pub fn seed_address(&self, project: &str, region: &str, name: &str, address: &str) {
+        let mut state = lock(&self.state);
+        let id = state.id();
+        let (project, region) = (project.to_owned(), region.to_owned());
+        state.addresses.push(KeptAddress { id, project, region, name: name.to_owned(), address: address.to_owned() });
+    }
+
+    /// Plants a firewall rule, as `firewalls.insert` takes it.
+    ///
+    /// # Panics
+    /// When the service would refuse it.
+    #[expect(clippy::expect_used, reason = "a test planted a rule that cannot be one")]
+    pub fn seed_firewall(&self, project: &str, rule: &Value) {
+        let mut state = lock(&self.state);
+        state.projects.insert(project.to_owned());
+        firewalls::seed(&mut state, project, rule).expect("a rule that the service takes");
+    }
+
+    /// Puts a firewall policy in force on every network of a project: `EffectiveFirewallPolicy` of the discovery
+    /// document (`name`, `type`, `rules` …).
+    pub fn seed_policy(&self, project: &str, policy: Value) {
+        lock(&self.state).policies.push(KeptPolicy { project: project.to_owned(), policy });
+    }
+
+    /// Plants a service account, or replaces one.
+    pub fn seed_account(&self, account: Account) {
+        let mut state = lock(&self.state);
+        state.projects.insert(account.project.clone());
+        state.accounts.retain(|old| old.email != account.email);
+        state.accounts.push(account);
+    }
+
+    /// A service account as it is now.
+    pub fn account(&self, email: &str) -> Option<Account> {
+        lock(&self.state).accounts.iter().find(|account| account.email == email).cloned()
+    }
+
+    /// Sets metadata of a project, for all its instances.
+    pub fn project_metadata(&self, project: &str, key: &str, value: &str) {
+        let mut state = lock(&self.state);
+        state.common.entry(project.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
+    }
+
+    /// The number that stands for a project in what Google writes itself.
+    pub fn project_number(project: &str) -> u64 {
+        state::project_number(project)
+    }
+
+    /// No page of a list is longer than this from now on.
+    pub fn page_size(&self, size: usize) {
+        lock(&self.state).page_size = Some(size);
+    }
+
+    /// The whole of a project without ids, times and fingerprints: what two ways to the same end are compared by.
+    pub fn dump(&self, project: &str) -> Value {
+        let mut state = lock(&self.state);
+        state.settle();
+        dump::project(&state, project)
     }
 
     /// Every snapshot there is, oldest first.

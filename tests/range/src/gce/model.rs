@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::seeds::Nic;
+
 /// Where a disk lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -26,6 +28,7 @@ pub struct Disk {
     pub(crate) boot: bool,
     pub(crate) csek: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) auto_delete: bool,
 }
 
 impl Disk {
@@ -38,6 +41,7 @@ impl Disk {
             boot: false,
             csek: None,
             labels: BTreeMap::new(),
+            auto_delete: false,
         }
     }
 
@@ -59,10 +63,16 @@ impl Disk {
         Self { size_gb, ..self }
     }
 
-    /// Marks it as the boot disk.
+    /// Marks it as the boot disk, which goes with its instance.
     #[must_use]
     pub fn boot(self) -> Self {
-        Self { boot: true, ..self }
+        Self { boot: true, auto_delete: true, ..self }
+    }
+
+    /// Whether it goes with its instance.
+    #[must_use]
+    pub fn auto_delete(self, auto_delete: bool) -> Self {
+        Self { auto_delete, ..self }
     }
 
     /// Encrypts it with a customer-supplied key (base64 of 32 bytes).
@@ -90,6 +100,11 @@ pub struct Instance {
     pub(crate) disks: Vec<Attached>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) nics: Vec<Nic>,
+    /// E-mail address and scopes.
+    pub(crate) account: Option<(String, Vec<String>)>,
+    pub(crate) protected: bool,
 }
 
 /// What hangs on an instance.
@@ -98,6 +113,9 @@ pub(crate) enum Attached {
     Persistent(Disk),
     LocalSsd,
 }
+
+/// What a service account of an instance may be used for, unless a test says otherwise.
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
 impl Instance {
     /// A running instance with no disk yet.
@@ -111,6 +129,10 @@ impl Instance {
             disks: Vec::new(),
             labels: BTreeMap::new(),
             metadata: BTreeMap::new(),
+            tags: Vec::new(),
+            nics: Vec::new(),
+            account: None,
+            protected: false,
         }
     }
 
@@ -145,6 +167,32 @@ impl Instance {
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.into(), value.into());
         self
+    }
+
+    /// Adds a network interface: `nic0`, `nic1` … Without any, there is one in the network `default`.
+    #[must_use]
+    pub fn nic(mut self, nic: Nic) -> Self {
+        self.nics.push(nic);
+        self
+    }
+
+    /// Adds a network tag.
+    #[must_use]
+    pub fn tag(mut self, tag: &str) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+
+    /// Runs as a service account.
+    #[must_use]
+    pub fn service_account(self, email: &str) -> Self {
+        Self { account: Some((email.into(), vec![SCOPE.into()])), ..self }
+    }
+
+    /// Cannot be deleted.
+    #[must_use]
+    pub fn deletion_protection(self) -> Self {
+        Self { protected: true, ..self }
     }
 
     /// Adds a metadata entry, such as `created-by`.
@@ -227,6 +275,11 @@ pub struct OperationFailure {
 }
 
 impl OperationFailure {
+    /// Any failure; nothing stays behind.
+    pub fn new(code: &str, status: u16, message: &str) -> Self {
+        Self { code: code.into(), message: message.into(), status, leaves_failed_snapshot: false }
+    }
+
     /// Too many snapshots of one disk in a short time.
     pub fn rate() -> Self {
         Self {

@@ -1,12 +1,15 @@
 //! State as the JSON that Compute Engine answers.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::model::{Attached, Place, region_of};
+use super::model::{Attached, Place};
 use super::state::{KeptDisk, KeptInstance, KeptSnapshot, Operation, ROOT, Scope, State};
+use super::{addresses, instances};
 
 /// Changes whenever the content does, as a fingerprint should. Of format `byte` in the discovery document: URL-safe.
 pub(crate) fn fingerprint(of: &impl serde::Serialize) -> String {
@@ -22,10 +25,9 @@ fn key_digest(raw_key: &str) -> String {
 pub(crate) fn instance(state: &State, kept: &KeptInstance) -> Value {
     let seed = &kept.seed;
     let zone = format!("{ROOT}/projects/{}/zones/{}", seed.project, seed.zone);
-    let network = format!("{ROOT}/projects/{}/global/networks/default", seed.project);
     let disks: Vec<Value> =
         seed.disks.iter().enumerate().map(|(index, disk)| attached(state, kept, index, disk)).collect();
-    json!({
+    let mut out = json!({
         "kind": "compute#instance",
         "id": kept.id.to_string(),
         "creationTimestamp": state.stamp(kept.created),
@@ -35,34 +37,36 @@ pub(crate) fn instance(state: &State, kept: &KeptInstance) -> Value {
         "machineType": format!("{zone}/machineTypes/e2-medium"),
         "cpuPlatform": "Intel Broadwell",
         "canIpForward": false,
-        "deletionProtection": false,
+        "deletionProtection": seed.protected,
         "startRestricted": false,
         "disks": disks,
         "labels": seed.labels,
         "labelFingerprint": fingerprint(&seed.labels),
-        "tags": {"fingerprint": fingerprint(&Vec::<String>::new())},
-        "metadata": {
-            "kind": "compute#metadata",
-            "fingerprint": fingerprint(&seed.metadata),
-            "items": seed.metadata.iter().map(|(key, value)| json!({"key": key, "value": value})).collect::<Vec<_>>(),
-        },
-        "networkInterfaces": [{
-            "kind": "compute#networkInterface",
-            "name": "nic0",
-            "network": network,
-            "subnetwork": format!("{ROOT}/projects/{}/regions/{}/subnetworks/default", seed.project, region_of(&seed.zone)),
-            "networkIP": "10.132.0.7",
-            "stackType": "IPV4_ONLY",
-            "fingerprint": fingerprint(&seed.name),
-        }],
+        "tags": instances::tags(seed),
+        "metadata": metadata(&seed.metadata),
+        "networkInterfaces": addresses::interfaces(kept),
         "scheduling": {"onHostMaintenance": "MIGRATE", "automaticRestart": true, "preemptible": false, "provisioningModel": "STANDARD"},
         "fingerprint": fingerprint(&(kept.id, &seed.labels)),
         "selfLink": format!("{zone}/instances/{}", seed.name),
-    })
+    });
+    if let (Some((email, scopes)), Some(fields)) = (&seed.account, out.as_object_mut()) {
+        fields.insert("serviceAccounts".into(), json!([{"email": email, "scopes": scopes}]));
+    }
+    out
+}
+
+/// `metadata` of an instance or a project.
+pub(crate) fn metadata(items: &BTreeMap<String, String>) -> Value {
+    let list: Vec<Value> = items.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+    let mut out = json!({"kind": "compute#metadata", "fingerprint": fingerprint(items)});
+    if let (false, Some(fields)) = (list.is_empty(), out.as_object_mut()) {
+        fields.insert("items".into(), list.into());
+    }
+    out
 }
 
 fn attached(state: &State, kept: &KeptInstance, index: usize, disk: &Attached) -> Value {
-    let common = |kind: &str, device: &str, boot: bool, size: u64, interface: &str| {
+    let common = |kind: &str, device: &str, (boot, auto_delete): (bool, bool), size: u64, interface: &str| {
         json!({
             "kind": "compute#attachedDisk",
             "type": kind,
@@ -70,16 +74,16 @@ fn attached(state: &State, kept: &KeptInstance, index: usize, disk: &Attached) -
             "deviceName": device,
             "index": index,
             "boot": boot,
-            "autoDelete": boot || kind == "SCRATCH",
+            "autoDelete": auto_delete,
             "interface": interface,
             "diskSizeGb": size.to_string(),
         })
     };
     let seed = match disk {
-        Attached::LocalSsd => return common("SCRATCH", &format!("local-ssd-{index}"), false, 375, "NVME"),
+        Attached::LocalSsd => return common("SCRATCH", &format!("local-ssd-{index}"), (false, true), 375, "NVME"),
         Attached::Persistent(seed) => seed,
     };
-    let mut out = common("PERSISTENT", &seed.name, seed.boot, seed.size_gb, "SCSI");
+    let mut out = common("PERSISTENT", &seed.name, (seed.boot, seed.auto_delete), seed.size_gb, "SCSI");
     let scope = match &seed.place {
         Place::Zone(own) => Scope::Zone(own.clone().unwrap_or_else(|| kept.seed.zone.clone())),
         Place::Region { region, .. } => Scope::Region(region.clone()),

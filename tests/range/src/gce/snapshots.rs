@@ -33,7 +33,7 @@ pub(crate) fn create(
     let (id, now) = (state.id(), state.now());
     let source = format!("{ROOT}/{}", disk.resource());
     let target = if kind.0 == "insert" { (format!("{ROOT}/{resource}"), id) } else { (source.clone(), disk.id) };
-    let failure = state.failures.pop_front();
+    let failure = state.planned_failure(&asked.path);
     let operation = begin(state, asked, &disk.project, kind, target, failure)?;
     let made = Snapshot {
         id,
@@ -111,7 +111,7 @@ pub(crate) fn check_name(field: &str, name: &str) -> Result<(), Refusal> {
     Err(Refusal::field(field, name, "Must be a match of regex '(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)'"))
 }
 
-fn labels(body: &Value) -> Result<BTreeMap<String, String>, Refusal> {
+pub(super) fn labels(body: &Value) -> Result<BTreeMap<String, String>, Refusal> {
     let Some(given) = body.get("labels").filter(|labels| !labels.is_null()) else { return Ok(BTreeMap::new()) };
     let bad = |why: String| Refusal::field("resource.labels", "", &why);
     let given = given.as_object().ok_or_else(|| bad("Must be an object.".into()))?;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::error::Refusal;
 use super::model::{Attached, Disk, Instance, OperationFailure, Place, Snapshot, Timing, region_of};
+use super::seeds::{Account, Group, KeptAddress, KeptGroup, KeptPolicy, Nic};
 use crate::host::{Call, rfc3339};
 
 /// What the real service writes into links, whatever the endpoint.
@@ -17,6 +18,7 @@ pub(crate) struct State {
     started: (Instant, Timestamp),
     skew: Duration,
     next_id: u64,
+    next_ip: u32,
     pub(crate) timing: Timing,
     pub(crate) projects: BTreeSet<String>,
     pub(crate) zones: BTreeSet<String>,
@@ -24,9 +26,20 @@ pub(crate) struct State {
     pub(crate) disks: Vec<KeptDisk>,
     pub(crate) snapshots: Vec<KeptSnapshot>,
     pub(crate) operations: Vec<Operation>,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) networks: BTreeSet<(String, String)>,
+    pub(crate) firewalls: Vec<KeptFirewall>,
+    pub(crate) policies: Vec<KeptPolicy>,
+    pub(crate) addresses: Vec<KeptAddress>,
+    pub(crate) groups: Vec<KeptGroup>,
+    pub(crate) accounts: Vec<Account>,
+    /// Metadata of a project, for all its instances.
+    pub(crate) common: BTreeMap<String, BTreeMap<String, String>>,
+    pub(crate) page_size: Option<usize>,
     pub(crate) allowed: BTreeMap<String, BTreeSet<String>>,
     pub(crate) refusals: Vec<(String, Refusal, usize)>,
-    pub(crate) failures: VecDeque<OperationFailure>,
+    /// The part of the path of the call whose operation shall fail, and how.
+    pub(crate) failures: VecDeque<(String, OperationFailure)>,
     pub(crate) log: Vec<Call>,
 }
 
@@ -35,6 +48,18 @@ pub(crate) struct KeptInstance {
     pub(crate) id: u64,
     pub(crate) seed: Instance,
     pub(crate) created: Duration,
+}
+
+impl KeptInstance {
+    fn is(&self, project: &str, zone: &str, name: &str) -> bool {
+        let named = self.seed.name == name || name.parse() == Ok(self.id);
+        named && self.seed.project == project && self.seed.zone == zone
+    }
+
+    /// `projects/p/zones/z/instances/i`.
+    pub(crate) fn resource(&self) -> String {
+        format!("projects/{}/zones/{}/instances/{}", self.seed.project, self.seed.zone, self.seed.name)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +92,32 @@ pub(crate) struct KeptSnapshot {
     pub(crate) made: Snapshot,
     pub(crate) created: Duration,
     pub(crate) operation: u64,
+}
+
+/// What an operation does when it is done.
+pub(crate) type Effect = Box<dyn FnOnce(&mut State) -> Result<(), OperationFailure> + Send>;
+
+/// An accepted change that has not taken place.
+pub(crate) struct Pending {
+    pub(crate) operation: u64,
+    pub(crate) effect: Effect,
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pending({})", self.operation)
+    }
+}
+
+/// A VPC firewall rule, as it is answered but for id and time.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptFirewall {
+    pub(crate) id: u64,
+    pub(crate) project: String,
+    pub(crate) name: String,
+    pub(crate) network: String,
+    pub(crate) created: Duration,
+    pub(crate) rule: serde_json::Map<String, serde_json::Value>,
 }
 
 /// The three scopes of an operation.
@@ -125,6 +176,7 @@ impl State {
             started: (Instant::now(), Timestamp::now()),
             skew: Duration::ZERO,
             next_id: 4_100_000_000_000_000_001,
+            next_ip: 4,
             timing: Timing::default(),
             projects: BTreeSet::new(),
             zones: BTreeSet::new(),
@@ -132,6 +184,15 @@ impl State {
             disks: Vec::new(),
             snapshots: Vec::new(),
             operations: Vec::new(),
+            pending: Vec::new(),
+            networks: BTreeSet::new(),
+            firewalls: Vec::new(),
+            policies: Vec::new(),
+            addresses: Vec::new(),
+            groups: Vec::new(),
+            accounts: Vec::new(),
+            common: BTreeMap::new(),
+            page_size: None,
             allowed: BTreeMap::new(),
             refusals: Vec::new(),
             failures: VecDeque::new(),
@@ -157,7 +218,17 @@ impl State {
         self.next_id
     }
 
-    pub(crate) fn seed(&mut self, seed: Instance) -> u64 {
+    pub(crate) fn seed(&mut self, mut seed: Instance) -> u64 {
+        if seed.nics.is_empty() {
+            seed.nics.push(Nic::new("default"));
+        }
+        for nic in &mut seed.nics {
+            self.networks.insert((seed.project.clone(), nic.network.clone()));
+            if nic.ip.is_none() {
+                self.next_ip += 1;
+                nic.ip = Some(format!("10.132.{}.{}", self.next_ip / 250, self.next_ip % 250 + 2));
+            }
+        }
         let id = seed.id.unwrap_or_else(|| self.id());
         let created = self.now();
         self.projects.insert(seed.project.clone());
@@ -192,9 +263,78 @@ impl State {
         id
     }
 
-    /// Brings the snapshots up to the clock: their status follows their operation's.
+    /// Writes into each member who made it, with the number of the project, as Google does.
+    #[expect(clippy::panic, reason = "a test planted a group before its members")]
+    pub(crate) fn seed_group(&mut self, seed: Group) -> u64 {
+        let id = self.id();
+        let group = KeptGroup { id, seed };
+        for (zone, name) in group.seed.members.clone() {
+            let by = format!(
+                "projects/{}/{}/instanceGroupManagers/{}",
+                project_number(&group.seed.project),
+                group.seed.scope,
+                group.seed.name
+            );
+            match self.instance_mut(&group.seed.project, &zone, &name) {
+                Some(kept) => drop(kept.seed.metadata.insert("created-by".into(), by)),
+                None => panic!("a member must be planted before its group: {zone}/{name}"),
+            }
+        }
+        self.groups.retain(|old| old.resource() != group.resource());
+        self.groups.push(group);
+        id
+    }
+
+    /// By name or number.
+    pub(crate) fn instance(&self, project: &str, zone: &str, name: &str) -> Option<&KeptInstance> {
+        self.instances.iter().find(|kept| kept.is(project, zone, name))
+    }
+
+    pub(crate) fn instance_mut(&mut self, project: &str, zone: &str, name: &str) -> Option<&mut KeptInstance> {
+        self.instances.iter_mut().find(|kept| kept.is(project, zone, name))
+    }
+
+    pub(crate) fn by_id(&mut self, id: u64) -> Option<&mut KeptInstance> {
+        self.instances.iter_mut().find(|kept| kept.id == id)
+    }
+
+    /// An ephemeral external address that nobody has.
+    pub(crate) fn ephemeral(&mut self) -> String {
+        self.next_ip += 1;
+        format!("203.0.113.{}", self.next_ip % 250 + 1)
+    }
+
+    /// The failure that a test planned for the operation of a call.
+    pub(crate) fn planned_failure(&mut self, path: &str) -> Option<OperationFailure> {
+        let at = self.failures.iter().position(|(part, _)| path.contains(part.as_str()))?;
+        self.failures.remove(at).map(|(_, failure)| failure)
+    }
+
+    /// Lets the operations that are done take effect, oldest first, and brings the snapshots up to the clock: their
+    /// status follows their operation's.
     pub(crate) fn settle(&mut self) {
         let now = self.now();
+        let mut due = Vec::new();
+        let mut waiting = Vec::new();
+        for pending in std::mem::take(&mut self.pending) {
+            let operation = self.operations.iter().find(|operation| operation.id == pending.operation);
+            match operation.map(Operation::done_at) {
+                Some(at) if at > now => waiting.push(pending),
+                Some(at) => due.push((at, pending)),
+                None => {}
+            }
+        }
+        self.pending = waiting;
+        due.sort_by_key(|(at, _)| *at);
+        for (_, Pending { operation, effect }) in due {
+            let fails = self.operations.iter().any(|kept| kept.id == operation && kept.failure.is_some());
+            if !fails
+                && let Err(failure) = effect(self)
+                && let Some(kept) = self.operations.iter_mut().find(|kept| kept.id == operation)
+            {
+                kept.failure = Some(failure);
+            }
+        }
         let operations = &self.operations;
         self.snapshots.retain_mut(|snapshot| {
             let Some(operation) = operations.iter().find(|operation| operation.id == snapshot.operation) else {
@@ -212,4 +352,9 @@ impl State {
             failed.is_none_or(|failure| failure.leaves_failed_snapshot)
         });
     }
+}
+
+/// The number that Google gives a project: the same for the same id.
+pub(crate) fn project_number(project: &str) -> u64 {
+    100_000_000_000 + project.bytes().fold(7_u64, |sum, byte| (sum * 31 + u64::from(byte)) % 900_000_000_000)
 }

@@ -7,11 +7,12 @@ use super::rbac::{Access, User};
 use super::served::Served;
 use super::state::{Key, State};
 use super::status::Failure;
-use super::{delete, discovery, list, patch, review, validate};
+use super::{delete, discovery, evict, list, patch, review, validate};
 use crate::host::{Asked, Call};
 
 /// Answers one request and notes it in the log.
 pub(crate) fn answer(state: &mut State, asked: &Asked) -> (u16, Value) {
+    evict::sweep(state);
     let mut seen = Seen { permission: None, write: false, created: false };
     let (status, body) = match route(state, asked, &mut seen) {
         Ok(body) => (if seen.created { 201 } else { 200 }, body),
@@ -114,6 +115,9 @@ fn route(state: &mut State, asked: &Asked, seen: &mut Seen) -> Result<Value, Fai
         return Err(Failure::no_such_path());
     };
     match (&asked.method, place.name, place.subresource) {
+        (&Method::POST, Some(_), Some("eviction")) if place.served.qualified() == "pods" => {
+            evict::evict(state, asked, seen, &user, &place)
+        }
         (_, _, Some(_)) => {
             seen.write = asked.method != Method::GET;
             Err(Failure::no_such_path())
@@ -242,6 +246,7 @@ fn create(
         meta.insert("name".into(), name.clone().into());
     }
     validate::update(&place.served.plural, &place.served.kind, &name, &given, &given)?;
+    review::may_bind(user, &place, &given)?;
     seen.created = true;
     if dry {
         return Ok(given);
@@ -285,6 +290,7 @@ fn object(
     };
     let new = precondition(&resource, name, &old, new)?;
     validate::update(&place.served.plural, &place.served.kind, name, &old, &new)?;
+    review::may_bind(user, place, &new)?;
     let new = keep_own(&old, new);
     if new == old || dry {
         return Ok(new);

@@ -36,7 +36,9 @@ pub(super) fn delete(
     let uid = old.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
     if !dry {
         let orphan = options.get("propagationPolicy").and_then(Value::as_str) == Some("Orphan");
-        if finalizers(old) {
+        let takes = super::evict::termination(&resource, old, &options);
+        if finalizers(old) || !takes.is_zero() {
+            state.ending.entry(place.key()).or_insert_with(|| std::time::Instant::now() + takes);
             let mut ending = old.clone();
             super::patch::merge(
                 &mut ending,
@@ -64,9 +66,19 @@ pub(super) fn forget(state: &mut State, key: &Key) {
     remove(state, key, false);
 }
 
+/// The controller of service accounts is at once: every namespace has an account `default`.
+fn make_default_again(state: &mut State, (resource, namespace, name): &Key) {
+    let stands = state.objects.contains_key(&("namespaces".into(), String::new(), namespace.clone()));
+    if resource == "serviceaccounts" && name == "default" && stands {
+        let accounts = state.serving(resource);
+        state.add(&accounts, namespace, name, &json!({}));
+    }
+}
+
 /// The garbage collector is at once: what is owned goes too, or loses its owner.
 pub(super) fn remove(state: &mut State, key: &Key, orphan: bool) {
     let Some(gone) = state.objects.remove(key) else { return };
+    make_default_again(state, key);
     let uid = gone.pointer("/metadata/uid").cloned().unwrap_or_default();
     let owned: Vec<Key> = state
         .objects

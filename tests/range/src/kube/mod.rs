@@ -9,6 +9,7 @@
 mod api;
 mod delete;
 mod discovery;
+mod evict;
 mod list;
 mod patch;
 mod rbac;
@@ -112,12 +113,14 @@ impl Kube {
 
     /// An object as it is now.
     pub fn object(&self, qualified: &str, namespace: &str, name: &str) -> Option<Value> {
+        evict::sweep(&mut lock(&self.state));
         lock(&self.state).objects.get(&(qualified.into(), namespace.into(), name.into())).cloned()
     }
 
     /// The objects of a resource.
     pub fn objects(&self, qualified: &str) -> Vec<Value> {
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
+        evict::sweep(&mut state);
         state.objects.iter().filter(|((of, ..), _)| of == qualified).map(|(_, object)| object.clone()).collect()
     }
 

@@ -34,6 +34,7 @@ pub(crate) fn built_in() -> Vec<Served> {
     [
         ("", "v1", "namespaces", "Namespace", false),
         ("", "v1", "nodes", "Node", false),
+        ("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", true),
         ("", "v1", "pods", "Pod", true),
         ("", "v1", "replicationcontrollers", "ReplicationController", true),
         ("", "v1", "serviceaccounts", "ServiceAccount", true),

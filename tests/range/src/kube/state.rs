@@ -1,6 +1,7 @@
 //! The simulator's objects, versions and users.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -24,6 +25,8 @@ pub(crate) struct State {
     /// Lists begun before this version are expired.
     pub(crate) oldest_list: u64,
     pub(crate) log: Vec<Call>,
+    /// When deleted pods will have ended.
+    pub(crate) ending: BTreeMap<Key, Instant>,
 }
 
 impl State {
@@ -37,6 +40,7 @@ impl State {
             node_lifecycle: true,
             oldest_list: 0,
             log: Vec::new(),
+            ending: BTreeMap::new(),
         };
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             let labels = json!({"metadata": {"labels": {"kubernetes.io/metadata.name": name}}});

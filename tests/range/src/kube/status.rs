@@ -59,6 +59,41 @@ impl Failure {
         Self::new(409, "Conflict", message, Some(json!({"name": name, "kind": resource})))
     }
 
+    /// A binding of a role that gives more than the user has.
+    pub(crate) fn escalation(resource: &str, name: Option<&str>, user: &str) -> Self {
+        let name = name.unwrap_or_default();
+        let message = format!(
+            "{resource} \"{name}\" is forbidden: user \"{user}\" (groups=[]) is attempting to grant RBAC permissions not currently held"
+        );
+        Self::new(403, "Forbidden", message, Some(json!({"name": name, "kind": resource})))
+    }
+
+    /// A disruption budget that does not let a pod go.
+    pub(crate) fn budget(cause: &str, retry_after: u32) -> Self {
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.".to_owned();
+        let mut details = json!({"causes": [{"reason": "DisruptionBudget", "message": cause}]});
+        if let (1.., Some(fields)) = (retry_after, details.as_object_mut()) {
+            fields.insert("retryAfterSeconds".into(), retry_after.into());
+        }
+        Self::new(429, "TooManyRequests", message, Some(details))
+    }
+
+    pub(crate) fn two_budgets() -> Self {
+        let message =
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.".to_owned();
+        Self::new(500, "", message, None)
+    }
+
+    /// Nothing can be created in a namespace that is being deleted.
+    pub(crate) fn namespace_ends(name: &str, namespace: &str) -> Self {
+        let message = format!(
+            "pods \"{name}\" is forbidden: unable to create new content in namespace {namespace} because it is being terminated"
+        );
+        let cause = json!({"reason": "NamespaceTerminating", "message": format!("namespace {namespace} is being terminated"),
+            "field": "metadata.namespace"});
+        Self::new(403, "Forbidden", message, Some(json!({"name": name, "kind": "pods", "causes": [cause]})))
+    }
+
     pub(crate) fn modified(resource: &str, name: &str) -> Self {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(resource, name, why)

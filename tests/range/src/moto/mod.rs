@@ -10,16 +10,22 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub use venv::{ensure_bench_venv, ensure_venv};
+use crate::host::lock;
 
-const SERVE: &str = include_str!("serve.py");
+pub use venv::{ensure_bench_venv, ensure_google_venv, ensure_venv};
+
+const SERVE: &str = concat!(include_str!("aws.py"), "\n", include_str!("pods.py"), "\n", include_str!("serve.py"));
+const PYTHON: &str = include_str!("python.py");
 const SEED_INSTANCE: &str = include_str!("seed_instance.py");
+const SEED_EC2: &str = include_str!("seed_ec2.py");
+const DESCRIBE: &str = include_str!("describe.py");
 const REGION: &str = "eu-central-1";
 
 /// An instance that was planted.
@@ -33,6 +39,18 @@ pub struct SeededInstance {
     pub account: String,
     /// Its EBS volumes, root first.
     pub volumes: Vec<String>,
+    /// Its network interfaces, the primary one first; of [`Moto::seed_ec2`] only.
+    #[serde(default)]
+    pub interfaces: Vec<String>,
+    /// The VPC that it is in; of [`Moto::seed_ec2`] only.
+    #[serde(default)]
+    pub vpc: String,
+    /// The subnet that it is in; of [`Moto::seed_ec2`] only.
+    #[serde(default)]
+    pub subnet: String,
+    /// The Auto Scaling group that it is in.
+    #[serde(default)]
+    pub group: Option<String>,
 }
 
 /// A running moto server. Killed, by its own PID, when dropped.
@@ -42,6 +60,15 @@ pub struct Moto {
     _stdin: Option<ChildStdin>,
     addr: SocketAddr,
     python: PathBuf,
+    scripts: Mutex<Option<Scripts>>,
+}
+
+/// A Python that runs scripts. Ends with its stdin.
+#[derive(Debug)]
+struct Scripts {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: io::BufReader<ChildStdout>,
 }
 
 impl Moto {
@@ -70,7 +97,7 @@ impl Moto {
             let status = child.wait()?;
             return Err(io::Error::other(format!("moto did not start ({status}): {}", python.display())));
         };
-        Ok(Self { child, _stdin: stdin, addr: SocketAddr::from(([127, 0, 0, 1], port)), python })
+        Ok(Self { child, _stdin: stdin, addr: SocketAddr::from(([127, 0, 0, 1], port)), python, scripts: Mutex::default() })
     }
 
     /// `http://127.0.0.1:PORT`, for `AWS_ENDPOINT_URL`.
@@ -106,20 +133,24 @@ impl Moto {
 
     /// The same with an input, which the script finds as JSON in `RANGE_INPUT`.
     pub fn python_with(&self, script: &str, input: &Value) -> io::Result<Value> {
-        let done = Command::new(&self.python)
-            .args(["-c", script])
-            .envs(self.env())
-            .env("RANGE_INPUT", input.to_string())
-            .stdin(Stdio::null())
-            .output()?;
-        if !done.status.success() {
-            let said = String::from_utf8_lossy(&done.stderr);
-            return Err(io::Error::other(format!("the script failed ({}): {said}", done.status)));
+        let mut slot = lock(&self.scripts);
+        let scripts = match &mut *slot {
+            Some(scripts) => scripts,
+            empty => empty.insert(Scripts::start(&self.python, &self.url())?),
+        };
+        let answer = scripts.run(script, input);
+        if answer.is_err() {
+            *slot = None;
         }
-        if done.stdout.iter().all(u8::is_ascii_whitespace) {
+        let answer = answer?;
+        if let Some(said) = answer.get("failed").and_then(Value::as_str) {
+            return Err(io::Error::other(format!("the script failed: {said}")));
+        }
+        let out = answer.get("out").and_then(Value::as_str).unwrap_or_default();
+        if out.trim().is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&done.stdout).map_err(io::Error::other)
+        serde_json::from_str(out).map_err(io::Error::other)
     }
 
     /// Plants an instance with this many EBS volumes, instance and volumes tagged.
@@ -127,6 +158,19 @@ impl Moto {
         let tags: BTreeMap<_, _> = tags.iter().copied().collect();
         let seeded = self.python_with(SEED_INSTANCE, &json!({"volumes": volumes, "tags": tags}))?;
         serde_json::from_value(seeded).map_err(io::Error::other)
+    }
+
+    /// Plants an instance in a VPC of its own (or `vpc` and `subnet`), as told:
+    /// `{"interfaces": [{"groups": 2, "ipv6": 1, "address": "none|auto|elastic"}], "volumes": 3, "spot": true,
+    /// "stopped": true, "tags": {}, "group": {"min": 1, "max": 3, "desired": 2}}`.
+    pub fn seed_ec2(&self, wanted: &Value) -> io::Result<SeededInstance> {
+        serde_json::from_value(self.python_with(SEED_EC2, wanted)?).map_err(io::Error::other)
+    }
+
+    /// An instance as the describe calls show it, with its interfaces, attributes, addresses, group and our security
+    /// groups in its VPC; without what AWS assigns anew.
+    pub fn describe_ec2(&self, instance: &str) -> io::Result<Value> {
+        self.python_with(DESCRIBE, &json!(instance))
     }
 
     /// Makes a `DynamoDB` table with the hash key `key` (a string), billed per request.
@@ -188,6 +232,38 @@ impl Moto {
         stream.read_to_string(&mut answer)?;
         let first = answer.lines().next().unwrap_or_default();
         if first.contains(" 200") { Ok(()) } else { Err(io::Error::other(format!("{path}: {first}"))) }
+    }
+}
+
+impl Scripts {
+    fn start(python: &Path, url: &str) -> io::Result<Self> {
+        let mut child = Command::new(python)
+            .args(["-c", PYTHON])
+            .envs(env(url))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(stdin), Some(stdout)) => Ok(Self { child, stdin, stdout: io::BufReader::new(stdout) }),
+            _ => Err(io::Error::other("Python has no pipes")),
+        }
+    }
+
+    fn run(&mut self, script: &str, input: &Value) -> io::Result<Value> {
+        let mut line = json!({"script": script, "input": input.to_string()}).to_string();
+        line.push('\n');
+        self.stdin.write_all(line.as_bytes())?;
+        self.stdin.flush()?;
+        let mut answer = String::new();
+        self.stdout.read_line(&mut answer)?;
+        serde_json::from_str(&answer).map_err(io::Error::other)
+    }
+}
+
+impl Drop for Scripts {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -11,6 +11,7 @@ use crate::home;
 
 const RANGE: &str = include_str!("../../requirements.txt");
 const BENCH: &str = include_str!("../../requirements-bench.txt");
+const GOOGLE: &str = include_str!("../../requirements-google.txt");
 
 /// moto asks for it.
 const OLDEST: (u32, u32) = (3, 10);
@@ -23,6 +24,11 @@ pub fn ensure_venv() -> io::Result<PathBuf> {
 /// The Python that has awslambdaric and boto3, for the comparison.
 pub fn ensure_bench_venv() -> io::Result<PathBuf> {
     make(BENCH)
+}
+
+/// The Python that has Google's client and its discovery documents, which hold the GCE simulator honest.
+pub fn ensure_google_venv() -> io::Result<PathBuf> {
+    make(GOOGLE)
 }
 
 fn make(requirements: &str) -> io::Result<PathBuf> {

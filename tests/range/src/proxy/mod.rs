@@ -77,6 +77,8 @@ impl CallInfo {
     pub fn reads(&self) -> bool {
         const VERBS: [&str; 8] = ["Describe", "Get", "List", "Query", "Scan", "BatchGet", "Simulate", "Lookup"];
         match &self.action {
+            // A dry run changes nothing, whatever it is of.
+            Some(_) if self.form("DryRun").as_deref() == Some("true") => true,
             Some(action) => VERBS.iter().any(|verb| action.starts_with(verb)),
             None => self.method == "GET" || self.method == "HEAD" || self.query.split('&').any(|it| it == "dryRun=All"),
         }

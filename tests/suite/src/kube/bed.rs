@@ -19,6 +19,8 @@ pub trait Subject: Sync {
     type R: Responder<Cloud = Kube, Target: KubeTarget>;
     /// What it does is never undone.
     const KEEPS: bool = false;
+    /// What it does cannot be taken back by anybody.
+    const FINAL: bool = false;
     /// A target that nothing was done to.
     fn target(&self, cluster: &Cluster) -> Target;
     /// How the responder is told to act.
@@ -61,6 +63,7 @@ impl<'a, S: Subject> KubeBed<'a, S> {
 impl<S: Subject> Bed for KubeBed<'_, S> {
     type R = S::R;
     const KEEPS: bool = S::KEEPS;
+    const FINAL: bool = S::FINAL;
 
     fn cloud(&self) -> Kube {
         let path = self.cluster.folder.path().join(self.cluster.name("kubeconfig"));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use stanch_core::{Kind, Mode, Report, Responder, Status, Target};
 use stanch_k8s::{Kube, KubeTarget};
 
-use super::{Cluster, declared};
+use super::{Cluster, Right, declared};
 use crate::memory::Memory;
 
 /// A scene: the rights that it is for, as `get jobs` (none: whatever no other scene is for), and how to make a fresh
@@ -20,8 +20,26 @@ pub async fn least_privilege<R>(cluster: &Cluster, scenes: &[Scene<'_>])
 where
     R: Responder<Cloud = Kube, Target: KubeTarget>,
 {
+    least_privilege_of::<R>(cluster, |cluster, (verb, group, resource)| {
+        // With its group, where two groups have a resource of that name.
+        let (right, full) = (format!("{verb} {resource}"), format!("{verb} {resource}.{group}"));
+        let scene = scenes.iter().find(|(rights, _)| rights.contains(&full.as_str()));
+        let scene = scene.or_else(|| scenes.iter().find(|(rights, _)| rights.contains(&right.as_str())));
+        let (_, scene) = scene.or_else(|| scenes.iter().find(|(rights, _)| rights.is_empty())).expect("a scene");
+        Some(scene(cluster))
+    })
+    .await;
+}
+
+/// The same for a responder whose rights are for different scenes: each is told the right that it is to need. `None`:
+/// there is no such scene on this cluster.
+pub async fn least_privilege_of<R>(cluster: &Cluster, scene: impl Fn(&Cluster, Right) -> Option<(Target, Value)>)
+where
+    R: Responder<Cloud = Kube, Target: KubeTarget>,
+{
     let all = declared::<R>();
-    for &(verb, group, resource) in &all {
+    for &right in &all {
+        let (verb, group, resource) = right;
         assert!(!resource.contains("secret") && !resource.contains('*') && verb != "*", "{verb} {resource}");
         let rest: Vec<_> = all.iter().copied().filter(|right| *right != (verb, group, resource)).collect();
         let dot = if group.is_empty() { "" } else { "." };
@@ -35,12 +53,7 @@ where
             })
         };
 
-        // With its group, where two groups have a resource of that name.
-        let (right, full) = (format!("{verb} {resource}"), format!("{verb} {resource}{dot}{group}"));
-        let scene = scenes.iter().find(|(rights, _)| rights.contains(&full.as_str()));
-        let scene = scene.or_else(|| scenes.iter().find(|(rights, _)| rights.contains(&right.as_str())));
-        let (_, scene) = scene.or_else(|| scenes.iter().find(|(rights, _)| rights.is_empty())).expect("a scene");
-        let (target, options) = scene(cluster);
+        let Some((target, options)) = scene(cluster, right) else { continue };
         let report = cluster
             .ward_of::<R>(&rest, Arc::new(Memory::default()))
             .run(Mode::Apply, &target, options.clone())
@@ -50,7 +63,7 @@ where
             assert!(denied || matches!(report.status, Status::Applied | Status::Already), "{name}: {report:#?}");
             continue;
         }
-        let (target, options) = scene(cluster);
+        let Some((target, options)) = scene(cluster, right) else { continue };
         let ward = cluster.ward_of::<R>(&all, Arc::new(Memory::default()));
         let report = ward.run(Mode::Apply, &target, options.clone()).await;
         assert_eq!(report.status, Status::Applied, "{report:#?}");

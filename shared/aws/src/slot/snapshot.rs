@@ -1,35 +1,20 @@
-//! The places that can be written: one variant each.
-
-mod lock;
-mod snapshots;
+//! Snapshots as evidence: the set, the wait for it, and the locks on it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stanch_core::{Error, Kind, Mark, Recorded, Result, Seen, Slot, names::VolumeId};
 
-pub use self::{
-    lock::SnapshotLock,
-    snapshots::{MAX_EXCLUDED, SnapshotSet},
-};
+use super::{LAG, lock::SnapshotLock, snapshots::SnapshotSet};
 use crate::{ec2::Ec2Api, evidence::Evidence};
 
-/// The tag that finds what a record made.
-pub(crate) const TAG_RECORD: &str = "stanch:record";
-/// The tag that names the incident.
-pub(crate) const TAG_INCIDENT: &str = "stanch:incident";
-/// The tag that names who asked.
-pub(crate) const TAG_BY: &str = "stanch:by";
-
-/// How long a new snapshot may be missing from `DescribeSnapshots` (EC2 Developer Guide: "Eventual consistency").
-const LAG: Duration = Duration::from_secs(30);
 /// How long a snapshot may take to be completed (EBS User Guide: "Create Amazon EBS snapshots", "several hours").
 const COPYING: Duration = Duration::from_hours(24);
 
-/// One place that can be written in AWS.
+/// One place that can be written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "slot", rename_all = "snake_case")]
-pub enum AwsSlot {
+pub enum SnapshotSlot {
     /// The snapshots of an instance's volumes that belong to the record.
     Snapshots(SnapshotSet),
     /// That those snapshots are completed. Nothing is written: the write is the wait.
@@ -41,18 +26,18 @@ pub enum AwsSlot {
 /// What such a place holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-pub enum AwsState {
-    /// Of [`AwsSlot::Snapshots`].
+pub enum SnapshotState {
+    /// Of [`SnapshotSlot::Snapshots`].
     Snapshots {
         /// Every volume has a snapshot of this record.
         taken: bool,
     },
-    /// Of [`AwsSlot::Completion`].
+    /// Of [`SnapshotSlot::Completion`].
     Completion {
         /// Every snapshot has been copied.
         completed: bool,
     },
-    /// Of [`AwsSlot::Lock`].
+    /// Of [`SnapshotSlot::Lock`].
     Lock {
         /// It is locked for at least as long as wanted.
         locked: bool,
@@ -61,17 +46,17 @@ pub enum AwsState {
 
 /// What a write needs to know of what was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AwsToken {
+pub enum SnapshotToken {
     /// EC2 has no precondition for it.
     None,
     /// The snapshot to lock.
     Snapshot(String),
 }
 
-impl Slot for AwsSlot {
+impl Slot for SnapshotSlot {
     type Api = Ec2Api;
-    type State = AwsState;
-    type Token = AwsToken;
+    type State = SnapshotState;
+    type Token = SnapshotToken;
 
     async fn look(&self, api: &Ec2Api, mark: &Mark) -> Result<Seen<Self>> {
         match self {
@@ -85,26 +70,26 @@ impl Slot for AwsSlot {
         change.slot().carry_out(change.to(), change.mark(), seen, api).await
     }
 
-    fn what(&self, to: &AwsState) -> String {
+    fn what(&self, to: &SnapshotState) -> String {
         match (self, to) {
-            (Self::Snapshots(set), AwsState::Snapshots { taken: true }) => {
+            (Self::Snapshots(set), SnapshotState::Snapshots { taken: true }) => {
                 format!("snapshot {} of {} as one set", volumes(&set.volumes), set.instance)
             }
-            (Self::Completion(set), AwsState::Completion { completed: true }) => {
+            (Self::Completion(set), SnapshotState::Completion { completed: true }) => {
                 format!("wait until the snapshots of {} are completed", set.instance)
             }
-            (Self::Lock(lock), AwsState::Lock { locked: true }) => {
+            (Self::Lock(lock), SnapshotState::Lock { locked: true }) => {
                 format!("lock the snapshot of {} for {} days", lock.volume, lock.days)
             }
             _ => "keep the evidence".to_owned(),
         }
     }
 
-    fn command(&self, to: &AwsState, mark: &Mark) -> String {
+    fn command(&self, to: &SnapshotState, mark: &Mark) -> String {
         match (self, to) {
-            (Self::Snapshots(set), AwsState::Snapshots { taken: true }) => set.command(mark),
-            (Self::Completion(set), AwsState::Completion { completed: true }) => set.wait_command(mark),
-            (Self::Lock(lock), AwsState::Lock { locked: true }) => lock.command(mark),
+            (Self::Snapshots(set), SnapshotState::Snapshots { taken: true }) => set.command(mark),
+            (Self::Completion(set), SnapshotState::Completion { completed: true }) => set.wait_command(mark),
+            (Self::Lock(lock), SnapshotState::Lock { locked: true }) => lock.command(mark),
             _ => String::new(),
         }
     }
@@ -117,8 +102,8 @@ impl Slot for AwsSlot {
         })
     }
 
-    fn blind(&self) -> Option<AwsToken> {
-        matches!(self, Self::Snapshots(_)).then_some(AwsToken::None)
+    fn blind(&self) -> Option<SnapshotToken> {
+        matches!(self, Self::Snapshots(_)).then_some(SnapshotToken::None)
     }
 
     fn lag(&self) -> Duration {
@@ -129,15 +114,15 @@ impl Slot for AwsSlot {
     }
 }
 
-impl AwsSlot {
+impl SnapshotSlot {
     /// What `write` does, apart from the proof that it is recorded.
-    pub(crate) async fn carry_out(&self, to: &AwsState, mark: &Mark, seen: &Seen<Self>, api: &Ec2Api) -> Result<()> {
+    pub(crate) async fn carry_out(&self, to: &SnapshotState, mark: &Mark, seen: &Seen<Self>, api: &Ec2Api) -> Result<()> {
         match (self, to, &seen.token) {
-            (Self::Snapshots(set), AwsState::Snapshots { taken: true }, _) => set.create(api, mark).await,
+            (Self::Snapshots(set), SnapshotState::Snapshots { taken: true }, _) => set.create(api, mark).await,
             // Nothing to send: waiting is to look again, which the driver does until `lag` is over or its deadline
             // is near, and goes on with when it is called again.
-            (Self::Completion(_), AwsState::Completion { completed: true }, _) => Ok(()),
-            (Self::Lock(lock), AwsState::Lock { locked: true }, AwsToken::Snapshot(id)) => lock.lock(api, id).await,
+            (Self::Completion(_), SnapshotState::Completion { completed: true }, _) => Ok(()),
+            (Self::Lock(lock), SnapshotState::Lock { locked: true }, SnapshotToken::Snapshot(id)) => lock.lock(api, id).await,
             // `kept` says so to the driver; this says so to whoever gets past it.
             _ => Err(Error::new(Kind::Refused, "undo", "evidence is never undone")),
         }
@@ -149,17 +134,17 @@ impl SnapshotSet {
         api.evidence(mark, &self.volumes).await
     }
 
-    fn taken(&self, evidence: &Evidence) -> Seen<AwsSlot> {
+    fn taken(&self, evidence: &Evidence) -> Seen<SnapshotSlot> {
         let taken = evidence.covers(&self.volumes);
         Seen {
-            state: AwsState::Snapshots { taken },
-            token: AwsToken::None,
+            state: SnapshotState::Snapshots { taken },
+            token: SnapshotToken::None,
             ids: evidence.ids(),
             settling: evidence.pending().filter(|_| taken),
         }
     }
 
-    fn completion(&self, evidence: &Evidence) -> Result<Seen<AwsSlot>> {
+    fn completion(&self, evidence: &Evidence) -> Result<Seen<SnapshotSlot>> {
         // A failed snapshot never completes, so waiting for it would never end. Ordering again takes a new set.
         if let (false, Some(failed)) =
             (evidence.covers(&self.volumes), evidence.discounted.iter().find(|snapshot| snapshot.failed))
@@ -168,8 +153,8 @@ impl SnapshotSet {
             return Err(Error::new(Kind::Conflict, "ec2:DescribeSnapshots", message).on(self.instance.as_str()));
         }
         Ok(Seen {
-            state: AwsState::Completion { completed: evidence.completed(&self.volumes) },
-            token: AwsToken::None,
+            state: SnapshotState::Completion { completed: evidence.completed(&self.volumes) },
+            token: SnapshotToken::None,
             ids: evidence.ids(),
             settling: evidence.pending(),
         })

@@ -1,0 +1,20 @@
+//! Where it runs and where it keeps its ledger; see the library for what it does.
+
+use std::process::ExitCode;
+
+use aws_contain_principal::AwsContainPrincipal;
+use stanch_dynamodb::Dynamo;
+use stanch_runtime::Binary;
+use stanch_sqlite::Sqlite;
+
+fn main() -> ExitCode {
+    Binary::<AwsContainPrincipal>::new()
+        .store("sqlite", |file| async { Sqlite::open(file) })
+        .store("dynamodb", |table| async {
+            let store = Dynamo::with_config(table, stanch_aws::shared_config().await);
+            store.warm().await;
+            Ok(store)
+        })
+        .lambda()
+        .run()
+}

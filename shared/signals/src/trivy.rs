@@ -1,0 +1,197 @@
+//! Trivy Operator: a `VulnerabilityReport`, one per container of a workload ("Trivy Operator: VulnerabilityReport").
+//!
+//! - Subjects: the workload, from the labels that the operator sets (a name that is too long for a label stands in the
+//!   annotation of the same key), and the image, by digest where it is known. Owner references and the report's own
+//!   namespace must not contradict the labels. Without labels there is no subject.
+//! - Severity: that of the worst vulnerability that the summary counts. The rule is the gravest vulnerability listed.
+//! - Reports do not name the cluster: `STANCH_CLUSTER` does.
+//! - The incident is `trivy-` and 24 hexadecimal digits over cluster, workload, container and image: the operator deletes
+//!   and writes its reports anew at each scan.
+
+use stanch_core::{
+    Alert, Result, Severity, Source, Target,
+    names::{ImageRef, KubeName, Namespace},
+    target::{Cluster, Image},
+};
+
+use crate::{
+    at::{At, agree},
+    kube,
+    policy_report::level,
+    text::{Notes, incident, plain},
+};
+
+/// The kinds of report.
+pub(crate) const KINDS: [&str; 1] = ["VulnerabilityReport"];
+
+/// Vulnerabilities of one report that are read.
+const MAX_VULNERABILITIES: usize = 10_000;
+
+/// Is it the operator's API group?
+pub(crate) fn is_group(version: &str) -> bool {
+    version.starts_with("aquasecurity.github.io/")
+}
+
+/// One report.
+pub(crate) fn alert(object: &At<'_>, cluster: &Cluster) -> Result<Alert> {
+    let mut notes = Notes::default();
+    let (metadata, report) = (object.get("metadata")?, object.get("report")?);
+    if !report.is_present() {
+        return Err(report.missing());
+    }
+    let (severity, count) = summary(&report.get("summary")?, &mut notes)?;
+    let labels = Labels::read(&metadata)?;
+    let image = image(&report, cluster, &mut notes)?;
+    let workload = labels.target(cluster, &mut notes)?;
+    let shown = |target: &Option<Target>| target.as_ref().map_or_else(String::new, ToString::to_string);
+    let key = incident(
+        "trivy",
+        &[
+            &cluster.to_string(),
+            &shown(&workload),
+            labels.container.unwrap_or_default(),
+            &shown(&image),
+            if workload.is_none() { metadata.get("name")?.text()?.unwrap_or_default() } else { "" },
+        ],
+    )?;
+    let mut subjects = Vec::new();
+    // An image alone could be anybody's: without the workload nobody knows what to act on.
+    if let Some(workload) = workload {
+        subjects.push(workload);
+        kube::add(&mut subjects, image);
+    }
+    let updated = report.get("updateTimestamp")?.time()?;
+    let time = if updated.is_some() { updated } else { metadata.get("creationTimestamp")?.time()? };
+    let id = metadata.get("uid")?.text()?.or(metadata.get("name")?.text()?);
+    Ok(Alert {
+        id: id.filter(|id| !id.is_empty()).map(plain),
+        severity,
+        count: Some(count),
+        first_seen: time,
+        last_seen: time,
+        subjects,
+        inactive: (count == 0).then(|| "no vulnerability was found".to_owned()),
+        note: notes.finish(),
+        ..Alert::new(key, Source::Trivy, worst(&report)?.unwrap_or_else(|| "VulnerabilityReport".to_owned()))
+    })
+}
+
+/// Whose container it is.
+struct Labels<'a> {
+    kind: At<'a>,
+    name: At<'a>,
+    namespace: At<'a>,
+    container: Option<&'a str>,
+}
+
+impl<'a> Labels<'a> {
+    fn read(metadata: &At<'a>) -> Result<Self> {
+        let (labels, notes) = (metadata.get("labels")?, metadata.get("annotations")?);
+        let short = labels.get("trivy-operator.resource.name")?;
+        let name = if short.is_present() { short } else { notes.get("trivy-operator.resource.name")? };
+        let read = Self {
+            kind: labels.get("trivy-operator.resource.kind")?,
+            name,
+            namespace: labels.get("trivy-operator.resource.namespace")?,
+            container: labels.get("trivy-operator.container.name")?.text()?,
+        };
+        let own = metadata.get("namespace")?;
+        let in_label = read.namespace.text()?;
+        agree([(own.clone(), own.text()?), (read.namespace.clone(), in_label)])?;
+        for owner in metadata.get("ownerReferences")?.items()? {
+            if owner.get("controller")?.flag()? == Some(true) {
+                let (kind, name) = (owner.get("kind")?, owner.get("name")?);
+                agree([(kind.clone(), kind.text()?), (read.kind.clone(), read.kind.text()?)])?;
+                agree([(name.clone(), name.text()?), (read.name.clone(), read.name.text()?)])?;
+            }
+        }
+        Ok(read)
+    }
+
+    fn target(&self, cluster: &Cluster, notes: &mut Notes) -> Result<Option<Target>> {
+        let (Some(kind), Some(name), Some(namespace)) =
+            (self.kind.text()?, self.name.name::<KubeName>()?, self.namespace.name::<Namespace>()?)
+        else {
+            notes.add("the labels do not name the workload");
+            return Ok(None);
+        };
+        let resource = format!("{}s", kind.to_ascii_lowercase());
+        if resource != "pods" && !kube::WORKLOADS.contains(&resource.as_str()) {
+            notes.add("no responder takes this kind of workload");
+            return Ok(None);
+        }
+        Ok(Some(kube::pod_or_workload(cluster, self.kind.parse(kind)?, namespace, name, None)))
+    }
+}
+
+/// `SERVER/REPOSITORY@DIGEST`, or with the tag.
+fn image(report: &At<'_>, cluster: &Cluster, notes: &mut Notes) -> Result<Option<Target>> {
+    let artifact = report.get("artifact")?;
+    let filled =
+        |at: At<'_>| -> Result<Option<String>> { Ok(at.text()?.filter(|text| !text.is_empty()).map(str::to_owned)) };
+    let Some(repository) = filled(artifact.get("repository")?)? else {
+        notes.add("the report names no image");
+        return Ok(None);
+    };
+    let server = match filled(report.get("registry")?.get("server")?)?.as_deref() {
+        None => String::new(),
+        // As the container runtimes spell it.
+        Some("index.docker.io") => "docker.io/".to_owned(),
+        Some(server) => format!("{server}/"),
+    };
+    let version = match (filled(artifact.get("digest")?)?, filled(artifact.get("tag")?)?) {
+        (Some(digest), _) => format!("@{digest}"),
+        (None, Some(tag)) => format!(":{tag}"),
+        (None, None) => String::new(),
+    };
+    let image: ImageRef = artifact.get("repository")?.parse(&format!("{server}{repository}{version}"))?;
+    Ok(Some(Image { cluster: cluster.clone(), image }.into()))
+}
+
+/// The worst severity that is counted, and how many vulnerabilities there are.
+fn summary(summary: &At<'_>, notes: &mut Notes) -> Result<(Option<Severity>, u64)> {
+    const COUNTS: [(&str, Option<Severity>); 6] = [
+        ("criticalCount", Some(Severity::Critical)),
+        ("highCount", Some(Severity::High)),
+        ("mediumCount", Some(Severity::Medium)),
+        ("lowCount", Some(Severity::Low)),
+        ("noneCount", Some(Severity::Info)),
+        ("unknownCount", None),
+    ];
+    let (mut worst, mut total) = (None, 0_u64);
+    for (key, severity) in COUNTS {
+        let at = summary.get(key)?;
+        let Some(count) = at.integer()? else { continue };
+        let count = u64::try_from(count).map_err(|_| at.wrong("must not be negative"))?;
+        total = total.saturating_add(count);
+        if count > 0 && worst.is_none() {
+            worst = severity;
+        }
+        if count > 0 && ["criticalCount", "highCount"].contains(&key) {
+            notes.add(format!("{count} {}", key.trim_end_matches("Count")));
+        }
+    }
+    Ok((worst, total))
+}
+
+/// The id of the gravest vulnerability, by severity and then by score.
+fn worst(report: &At<'_>) -> Result<Option<String>> {
+    let list = report.get("vulnerabilities")?;
+    let items = list.items()?;
+    if items.len() > MAX_VULNERABILITIES {
+        return Err(list.wrong("must hold at most 10,000 vulnerabilities"));
+    }
+    let mut worst: Option<(Option<Severity>, f64, &str)> = None;
+    for item in &items {
+        let severity = item.get("severity")?.text()?.and_then(level);
+        let score = item.get("score")?.number()?.unwrap_or_default();
+        let Some(id) = item.get("vulnerabilityID")?.text()? else { continue };
+        if worst.is_none_or(|(grave, points, _)| (severity, score) > (grave, points)) {
+            worst = Some((severity, score, id));
+        }
+    }
+    Ok(worst.map(|(_, _, id)| plain(id)))
+}
+
+#[cfg(test)]
+mod tests;

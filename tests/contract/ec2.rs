@@ -1,0 +1,82 @@
+//! EC2 on moto, with the ledger in DynamoDB behind the same proxy: a kill at call N may hit either. What a bed needs
+//! whatever its responder.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use serde_json::{Value, json};
+use stanch_aws::Aws;
+use stanch_core::{Guard, Store, Target, target::Ec2Instance};
+use stanch_dynamodb::Dynamo;
+use stanch_range::{
+    moto::{Moto, SeededInstance},
+    proxy::{Dialect, Proxy},
+};
+
+pub(crate) const ACCOUNT: &str = "123456789012";
+pub(crate) const REGION: &str = "eu-central-1";
+
+pub(crate) struct Ec2 {
+    pub(crate) moto: Moto,
+    pub(crate) proxy: Proxy,
+    tables: AtomicUsize,
+}
+
+impl Ec2 {
+    pub(crate) fn start() -> Self {
+        let moto = Moto::start().expect("moto starts");
+        let proxy = Proxy::start(&moto.url(), Dialect::Aws).expect("the proxy starts");
+        Self { moto, proxy, tables: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn aws(&self) -> Aws {
+        Aws::with(self.proxy.url(), REGION.parse().unwrap(), "range", "range")
+    }
+
+    pub(crate) fn empty_ledger(&self) -> Arc<dyn Store> {
+        let table = format!("ledger-{}", self.tables.fetch_add(1, Ordering::SeqCst));
+        self.moto.seed_table(&table).expect("a table");
+        Arc::new(Dynamo::with(table, self.proxy.url(), REGION.parse().unwrap(), "range", "range"))
+    }
+
+    pub(crate) fn guard() -> Guard {
+        Guard { accounts: Some(vec![ACCOUNT.parse().unwrap()]), ..Guard::default() }
+    }
+
+    pub(crate) fn seed(&self, wanted: &Value) -> SeededInstance {
+        self.moto.seed_ec2(wanted).expect("an instance")
+    }
+
+    pub(crate) fn state(&self, target: &Target) -> Value {
+        self.moto.describe_ec2(&id(target)).expect("the state is read")
+    }
+
+    /// Runs a script with `ec2`, `scaling` and `want` in scope.
+    pub(crate) fn script(&self, body: &str, want: &Value) -> Value {
+        let script = format!(
+            "import boto3, json, os\nec2, scaling = boto3.client('ec2'), boto3.client('autoscaling')\n\
+             want = json.loads(os.environ['RANGE_INPUT'])\n{body}"
+        );
+        self.moto.python_with(&script, want).expect("the script runs")
+    }
+
+    /// The same with the target's id in `want`.
+    pub(crate) fn on(&self, target: &Target, body: &str) -> Value {
+        self.script(body, &json!(id(target)))
+    }
+}
+
+pub(crate) fn target(seeded: &SeededInstance) -> Target {
+    Ec2Instance {
+        account: ACCOUNT.parse().unwrap(),
+        region: REGION.parse().unwrap(),
+        id: seeded.id.parse().unwrap(),
+    }
+    .into()
+}
+
+pub(crate) fn id(target: &Target) -> String {
+    target.to_string()
+}

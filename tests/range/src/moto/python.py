@@ -1,0 +1,20 @@
+"""Runs one script after the other, each in a namespace of its own: importing boto3 takes longer than most scripts."""
+import contextlib
+import io
+import json
+import os
+import sys
+import traceback
+
+import boto3  # noqa: F401  (imported once, for the scripts)
+
+for line in sys.stdin:
+    want = json.loads(line)
+    os.environ["RANGE_INPUT"] = want["input"]
+    out, failed = io.StringIO(), None
+    try:
+        with contextlib.redirect_stdout(out):
+            exec(compile(want["script"], "<script>", "exec"), {"__name__": "__main__"})
+    except BaseException:
+        failed = traceback.format_exc()
+    print(json.dumps({"out": out.getvalue(), "failed": failed}), flush=True)
