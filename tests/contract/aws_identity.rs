@@ -224,7 +224,9 @@ arn = iam.create_role(RoleName=role, Path="/pods/", AssumeRolePolicyDocument=tru
           Condition={"StringEquals": {f"{provider}:sub": ["system:serviceaccount:web:shop"]}}),
     allow({"Service": "pods.eks.amazonaws.com"}, ["sts:AssumeRole", "sts:TagSession"]),
     allow({"AWS": f"arn:aws:iam::{ACCOUNT}:user/ann"})))["Role"]["Arn"]
-iam.attach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
+managed = iam.create_policy(PolicyName=role, PolicyDocument=json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}))
+iam.attach_role_policy(RoleName=role, PolicyArn=managed["Policy"]["Arn"])
 if "prod" not in eks.list_clusters()["clusters"]:
     eks.create_cluster(name="prod", roleArn=arn, resourcesVpcConfig={})
 for account in (f"shop-{want}", f"cart-{want}"):
@@ -260,7 +262,7 @@ for p in ours("role", want["role"]):
 number = want["role"].split("-")[1]
 for account in (f"shop-{number}", f"cart-{number}"):
     eks.create_pod_identity_association(clusterName="prod", namespace="web", serviceAccount=account, roleArn=role["Arn"], tags={"team": "web"})
-iam.attach_role_policy(RoleName=want["role"], PolicyArn="arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess")
+iam.attach_role_policy(RoleName=want["role"], PolicyArn=f"arn:aws:iam::{ACCOUNT}:policy/{want['role']}")
 "#;
 
     fn options() -> Value {

@@ -108,9 +108,8 @@ bed!(Protect for AwsProtectInstance);
 impl Protect {
     const UNDO: &str = "\
 ec2.modify_instance_attribute(InstanceId=want, DisableApiTermination={'Value': False})
-for mapping in ec2.describe_instances(InstanceIds=[want])['Reservations'][0]['Instances'][0]['BlockDeviceMappings']:
-    ec2.modify_instance_attribute(InstanceId=want, BlockDeviceMappings=[
-        {'DeviceName': mapping['DeviceName'], 'Ebs': {'DeleteOnTermination': True}}])
+ec2.modify_instance_attribute(InstanceId=want, BlockDeviceMappings=[
+    {'DeviceName': '/dev/sda1', 'Ebs': {'DeleteOnTermination': True}}])
 ";
 
     fn seed() -> Value {
@@ -210,4 +209,3 @@ print(json.dumps(free[-1]['AllocationId']))
 async fn aws_remove_public_ip() {
     Box::pin(contract(&RemovePublicIp(Ec2::start()))).await;
 }
-

@@ -69,12 +69,8 @@ impl Ec2 {
 }
 
 pub(crate) fn target(seeded: &SeededInstance) -> Target {
-    Ec2Instance {
-        account: ACCOUNT.parse().unwrap(),
-        region: REGION.parse().unwrap(),
-        id: seeded.id.parse().unwrap(),
-    }
-    .into()
+    Ec2Instance { account: ACCOUNT.parse().unwrap(), region: REGION.parse().unwrap(), id: seeded.id.parse().unwrap() }
+        .into()
 }
 
 pub(crate) fn id(target: &Target) -> String {

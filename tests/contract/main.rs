@@ -1,4 +1,5 @@
 //! One suite that every responder passes, on the cloud that it works in.
+#![recursion_limit = "256"]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,9 +10,12 @@
 )]
 
 mod aws;
+mod aws_cases;
 mod aws_identity;
 mod aws_instance;
+mod aws_roles;
 mod ec2;
 mod gcp;
+mod gcp_vm;
 mod k8s;
 mod suite;

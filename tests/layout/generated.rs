@@ -28,7 +28,7 @@ fn what_is_deployed_is_what_the_responders_declare() {
             stale.push(path.clone());
         }
     }
-    for folder in ["infra/responders", "infra/k8s/base/roles"] {
+    for folder in ["infra/responders", "infra/k8s/base/roles", "infra/k8s/in-cluster/responders"] {
         for entry in fs::read_dir(root().join(folder)).into_iter().flatten().map(Result::unwrap) {
             let path = format!("{folder}/{}", entry.file_name().into_string().unwrap());
             if !files.contains_key(&path) {
@@ -46,6 +46,9 @@ fn files() -> BTreeMap<String, String> {
         files.insert(format!("infra/responders/{name}.json"), pretty(&entry(name, said)));
         if wing(name) == "k8s" {
             files.insert(format!("infra/k8s/base/roles/{name}.yaml"), roles(name, said));
+            if said.trigger == "event" {
+                files.insert(format!("infra/k8s/in-cluster/responders/{name}.yaml"), deployment(name));
+            }
         }
     }
     let list = all.keys().filter(|name| wing(name) == "k8s").map(|name| format!("  - {name}.yaml\n"));
@@ -53,6 +56,16 @@ fn files() -> BTreeMap<String, String> {
     files.insert(
         "infra/k8s/base/roles/kustomization.yaml".to_owned(),
         format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n{list}"),
+    );
+    let wired = all.iter().filter(|(name, said)| wing(name) == "k8s" && said.trigger == "event");
+    let list: String = wired.map(|(name, _)| format!("  - responders/{name}.yaml\n")).collect();
+    files.insert(
+        "infra/k8s/in-cluster/kustomization.yaml".to_owned(),
+        format!(
+            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n# Responders that run in the cluster that \
+             they act on. Their images: infra/image/build.\nresources:\n  - namespace.yaml\n  - settings.yaml\n  - \
+             ../base\n{list}"
+        ),
     );
     files.insert("template.yaml".to_owned(), sam::template(&all));
     files.insert("docs/permissions.md".to_owned(), documentation(&all));
@@ -185,13 +198,149 @@ fn role(name: &str, rules: &BTreeMap<(&str, &str), Vec<&str>>) -> String {
     text
 }
 
+/// A responder that runs in the cluster: its identity, its server and its name.
+fn deployment(name: &str) -> String {
+    const FORM: &str = r#"# NAME in the cluster. Generated.
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: NAME
+  namespace: stanch
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: stanch:in-cluster:NAME
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: stanch:NAME
+subjects:
+  - kind: ServiceAccount
+    name: NAME
+    namespace: stanch
+---
+# To ask who a caller is.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: stanch:callers:NAME
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: system:auth-delegator
+subjects:
+  - kind: ServiceAccount
+    name: NAME
+    namespace: stanch
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata:
+  name: NAME
+  namespace: stanch
+spec:
+  accessModes: [ReadWriteOnce]
+  resources:
+    requests:
+      storage: 1Gi
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: NAME
+  namespace: stanch
+  labels:
+    app.kubernetes.io/name: NAME
+    app.kubernetes.io/part-of: stanch
+spec:
+  replicas: 1
+  strategy:
+    type: Recreate
+  selector:
+    matchLabels:
+      app.kubernetes.io/name: NAME
+  template:
+    metadata:
+      labels:
+        app.kubernetes.io/name: NAME
+        app.kubernetes.io/part-of: stanch
+    spec:
+      serviceAccountName: NAME
+      priorityClassName: system-cluster-critical
+      securityContext:
+        runAsNonRoot: true
+        runAsUser: 65532
+        runAsGroup: 65532
+        fsGroup: 65532
+        seccompProfile:
+          type: RuntimeDefault
+      containers:
+        - name: responder
+          image: stanch/NAME
+          env:
+            - name: PORT
+              value: "8443"
+          envFrom:
+            - configMapRef:
+                name: stanch
+          ports:
+            - name: https
+              containerPort: 8443
+          readinessProbe:
+            tcpSocket:
+              port: https
+          resources:
+            requests:
+              cpu: 20m
+              memory: 32Mi
+            limits:
+              memory: 128Mi
+          securityContext:
+            allowPrivilegeEscalation: false
+            readOnlyRootFilesystem: true
+            capabilities:
+              drop: [ALL]
+          volumeMounts:
+            - name: ledger
+              mountPath: /ledger
+            - name: tls
+              mountPath: /tls
+              readOnly: true
+      volumes:
+        - name: ledger
+          persistentVolumeClaim:
+            claimName: NAME
+        - name: tls
+          secret:
+            secretName: stanch-tls
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: NAME
+  namespace: stanch
+spec:
+  selector:
+    app.kubernetes.io/name: NAME
+  ports:
+    - name: https
+      port: 8443
+      targetPort: https
+"#;
+    FORM.replace("NAME", name)
+}
+
 fn documentation(all: &BTreeMap<&'static str, Said>) -> String {
     let mut text = "# Permissions\n\nGenerated from what each responder declares (`Responder::NEEDS`). The deployed \
                     function has *plan* and *apply*; *revert* belongs to a role that only people and playbooks \
                     assume. IAM policies with their resources and conditions are in `infra/responders/*.json`.\n"
         .to_owned();
     for (title, wing_name) in [("AWS", "aws"), ("Google Cloud", "gcp"), ("Kubernetes", "k8s")] {
-        let _ = write!(text, "\n## {title}\n\n| responder | plan | apply, beyond plan | revert, beyond plan |\n|---|---|---|---|\n");
+        let _ = write!(
+            text,
+            "\n## {title}\n\n| responder | plan | apply, beyond plan | revert, beyond plan |\n|---|---|---|---|\n"
+        );
         for (name, said) in all.iter().filter(|(name, _)| wing(name) == wing_name) {
             let cell = |needs: &[Permission]| {
                 let cell = names(needs).iter().map(|need| format!("`{need}`")).collect::<Vec<_>>().join("<br>");
@@ -201,7 +350,10 @@ fn documentation(all: &BTreeMap<&'static str, Said>) -> String {
             let _ = writeln!(text, "| `{name}` | {plan} | {apply} | {revert} |");
         }
     }
-    let _ = write!(text, "\n## `Resource: \"*\"`\n\nOnly where the API knows no resource (Service Authorization Reference):\n\n");
+    let _ = write!(
+        text,
+        "\n## `Resource: \"*\"`\n\nOnly where the API knows no resource (Service Authorization Reference):\n\n"
+    );
     for (action, users) in unscoped(all) {
         let _ = writeln!(text, "- `{action}` ({})", users.join(", "));
     }

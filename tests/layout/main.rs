@@ -13,7 +13,20 @@ mod sam;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use aws_contain_principal::AwsContainPrincipal;
+use aws_detach_role::AwsDetachRole;
+use aws_isolate_instance::AwsIsolateInstance;
+use aws_mark_instance::AwsMarkInstance;
+use aws_protect_instance::AwsProtectInstance;
+use aws_release_instance::AwsReleaseInstance;
+use aws_remove_public_ip::AwsRemovePublicIp;
 use aws_snapshot_volumes::AwsSnapshotVolumes;
+use gcp_allow_bastion::GcpAllowBastion;
+use gcp_isolate_instance::GcpIsolateInstance;
+use gcp_mark_instance::GcpMarkInstance;
+use gcp_protect_instance::GcpProtectInstance;
+use gcp_remove_external_ip::GcpRemoveExternalIp;
+use aws_terminate_instance::AwsTerminateInstance;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use k8s_cordon_node::K8sCordonNode;
 use k8s_delete_workload::K8sDeleteWorkload;
@@ -57,6 +70,29 @@ fn said<R: Responder>() -> (&'static str, Said) {
 
 fn responders() -> BTreeMap<&'static str, Said> {
     BTreeMap::from([
+        said::<AwsSnapshotVolumes>(),
+        said::<GcpAllowBastion>(),
+        said::<GcpIsolateInstance>(),
+        said::<GcpMarkInstance>(),
+        said::<GcpProtectInstance>(),
+        said::<GcpRemoveExternalIp>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
+        said::<AwsIsolateInstance>(),
+        said::<AwsMarkInstance>(),
+        said::<AwsProtectInstance>(),
+        said::<AwsReleaseInstance>(),
+        said::<AwsRemovePublicIp>(),
+        said::<AwsSnapshotVolumes>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
+        said::<K8sMark>(),
+        said::<AwsContainPrincipal>(),
+        said::<AwsDetachRole>(),
+        said::<AwsSnapshotVolumes>(),
+        said::<AwsTerminateInstance>(),
+        said::<GcpSnapshotDisks>(),
+        said::<K8sCordonNode>(),
         said::<AwsSnapshotVolumes>(),
         said::<GcpSnapshotDisks>(),
         said::<K8sCordonNode>(),

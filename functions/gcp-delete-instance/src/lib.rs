@@ -13,12 +13,10 @@
 
 use serde::Deserialize;
 use stanch_core::{
-    Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
+    Change, Error, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
     target::GceInstance,
 };
-use stanch_gcp::{
-    Captured, DiskKind, GceApi, GceFacts, GcpOrGone, InstanceRef, MembershipSlot, MembershipState,
-};
+use stanch_gcp::{Captured, DiskKind, GceApi, GceFacts, GcpOrGone, InstanceRef, MembershipSlot, MembershipState};
 
 /// See the crate.
 #[derive(Debug)]
@@ -80,10 +78,11 @@ impl Responder for GcpDeleteInstance {
             before: MembershipState::Exists(true),
             after: MembershipState::Exists(false),
         };
-        let plan = Plan::empty().then([change]).leaving(lost(facts)).leaving([Remaining::new(
-            "what its service account can do, and tokens that exist, outlive it",
-        )
-        .next(account(target, facts))]);
+        let plan = Plan::empty()
+            .then([change])
+            .leaving(lost(facts))
+            .leaving([Remaining::new("what its service account can do, and tokens that exist, outlive it")
+                .next(account(target, facts))]);
         Ok(match managed {
             Some(managed) => {
                 let size = usize::try_from(managed.size).unwrap_or(usize::MAX);
@@ -132,9 +131,7 @@ fn lost(facts: &GceFacts) -> Vec<Remaining> {
 
 fn account(target: &GceInstance, facts: &GceFacts) -> String {
     match &facts.service_account {
-        Some(account) => {
-            format!("gcp-contain-service-account apply --project {} --email {}", target.project, account.email)
-        }
+        Some(email) => format!("gcp-contain-service-account apply --project {} --email {email}", target.project),
         None => "nothing: it has no service account".to_owned(),
     }
 }

@@ -135,9 +135,8 @@ impl Slot for IamSlot {
             (Self::InlinePolicy(Inline { who, .. }), IamState::InlinePolicy { policy: None }) => {
                 format!("remove our deny from {who}")
             }
-            (Self::InlinePolicy(Inline { who, bound: Manner(true) }), IamState::InlinePolicy { policy: Some(policy) }) => {
-                let until = deny::bound_of(policy).map_or_else(String::new, |at| format!(" ({at})"));
-                format!("deny the sessions of {who} that were issued before this is written{until}")
+            (Self::InlinePolicy(Inline { who, bound: Manner(true) }), _) => {
+                format!("deny the sessions of {who} that were issued before this is written")
             }
             (Self::InlinePolicy(Inline { who, .. }), _) => format!("deny everything to {who}"),
             (Self::TrustPolicy { role }, _) => format!("set who may assume role/{role}"),

@@ -13,6 +13,10 @@ fuzz_target!(|bytes: &[u8]| {
         let ours: Value = serde_json::from_slice(&data).expect("what we read, serde_json reads");
         let whole: Value = serde_json::from_slice(&event).expect("and the whole of it");
         assert_eq!(whole.get("data"), Some(&ours));
+        // An event in an event is refused.
+        if whole.pointer("/data/specversion").is_some() {
+            return;
+        }
         let context = Context::new(None, "2026-11-20T12:00:00Z".parse().expect("a time"));
         assert_eq!(decode(&event, &context).ok(), decode(&data, &context).ok());
     }
