@@ -60,8 +60,7 @@ impl KubeApi {
         let path = format!("/apis/{group}/{version}");
         let document = match wire::send(self.client(), CALL, get(&path), Vec::new()).await {
             Ok(document) => document,
-            // An aggregated API whose server is away takes its own resources with it and no others.
-            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Unavailable) => return Ok(Vec::new()),
+            Err(error) if error.kind() == Kind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let document: Value = parse(CALL, &document)?;

@@ -36,14 +36,27 @@ pub fn checked_annotations(option: &str, annotations: &BTreeMap<String, String>)
     }
 }
 
+/// The same of labels that nodes have: those of Kubernetes itself among them.
+///
+/// # Errors
+/// [`stanch_core::Kind::Invalid`], naming the option.
+pub fn checked_node_labels(option: &str, labels: &BTreeMap<String, String>) -> Result<()> {
+    let shaped = |(key, value): (&String, &String)| {
+        let (prefix, name) = key.split_once('/').map_or((None, key.as_str()), |(prefix, name)| (Some(prefix), name));
+        is_word(name) && prefix.is_none_or(is_domain) && (value.is_empty() || is_word(value))
+    };
+    if labels.iter().all(shaped) { Ok(()) } else { Err(Error::invalid(option, "has a label that is none")) }
+}
+
+fn is_domain(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 253
+        && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.')
+}
+
 fn checked_key(option: &str, key: &str) -> Result<()> {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    let domain = |text: &str| {
-        !text.is_empty()
-            && text.len() <= 253
-            && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.')
-    };
-    if !is_word(name) || !prefix.is_none_or(domain) {
+    if !is_word(name) || !prefix.is_none_or(is_domain) {
         return Err(Error::invalid(option, "has a key that is none: PREFIX/NAME or NAME"));
     }
     match prefix {

@@ -200,7 +200,7 @@ pub fn selector_of(workload: &Value) -> Option<Selector> {
 }
 
 /// What of a workload's last change has not come about yet: `1 of 3 replicas updated`.
-pub(crate) fn rollout(workload: &Value) -> Option<String> {
+pub fn rollout(workload: &Value) -> Option<String> {
     let number = |path: &str| workload.pointer(path).and_then(Value::as_i64);
     let seen = number("/status/observedGeneration")?;
     if seen < number("/metadata/generation").unwrap_or(0) {

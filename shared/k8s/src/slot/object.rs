@@ -28,6 +28,9 @@ pub struct Object {
     pub propagation: Propagation,
     /// What it interrupts.
     pub disruption: Disruption,
+    /// Several records use it: it goes with the last of them.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// When an object is what its manifest says.
@@ -78,6 +81,7 @@ impl Object {
             compare: Compare::Exact,
             propagation: Propagation::Background,
             disruption: Disruption::None,
+            shared: false,
         }
     }
 
@@ -252,6 +256,10 @@ impl Place for Object {
         }
         let manifest = self.manifest.to_string();
         format!("printf %s {} | {}", quote(&manifest), kubectl(cluster, "create -f -"))
+    }
+
+    fn shared(&self) -> Option<KubeState> {
+        self.shared.then(Self::absent)
     }
 
     fn disruption(&self) -> Disruption {
