@@ -14,6 +14,8 @@ mod aws_identity;
 mod aws_roles;
 mod aws_instance;
 mod ec2;
+mod evaluator;
 mod gcp;
 mod k8s;
+mod privilege;
 mod suite;

@@ -214,14 +214,15 @@ async fn fifty_redeliveries_at_once<B: Bed>(bed: &B) {
             let (driver, clock, target, inc) = (Arc::clone(&driver), trial.clock.clone(), target.clone(), inc.clone());
             let options = trial.bed.options();
             tokio::spawn(async move {
-                for _ in 0..100 {
+                for attempt in 1..=100 {
                     let mut request = order(&clock, Mode::Apply, &inc, &target);
                     request.order.options = options.clone();
                     let report = driver.run(&request).await;
                     if !report.wants_retry() {
                         return report;
                     }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    // Those who wait must not take all of the cloud's time from the one who works.
+                    tokio::time::sleep(Duration::from_millis(50 * attempt)).await;
                 }
                 panic!("100 tries were not enough");
             })
