@@ -15,6 +15,8 @@ mod aws_identity;
 mod aws_instance;
 mod aws_roles;
 mod ec2;
+mod evaluator;
 mod gcp;
 mod k8s;
+mod privilege;
 mod suite;

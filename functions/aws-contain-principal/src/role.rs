@@ -1,6 +1,6 @@
 //! A role: the ways back in closed, and its sessions denied.
 
-use futures::future::try_join3;
+use futures::{StreamExt, TryStreamExt, future::try_join3, stream};
 use stanch_aws::word;
 use stanch_aws_eks::{PodIdentitySlot, PodIdentityState};
 use stanch_aws_iam::{IamSlot, IamState, InstanceProfile, Policy, Trust, closed, deny, subject};
@@ -19,6 +19,8 @@ use crate::{
 
 /// The longest that a trust policy can be, once its quota is raised (IAM User Guide: "IAM and AWS STS quotas").
 const TRUST: usize = 4096;
+/// How many associations are read at once.
+const AT_ONCE: usize = 8;
 
 pub(crate) async fn plan(
     api: &Apis,
@@ -107,9 +109,10 @@ async fn pods(api: &Apis, scene: &Scene<'_, AwsContainPrincipal>, trust: &Trust)
             Some(ServiceAccountName { namespace, name }) => vec![(namespace.clone(), name.clone())],
             None => api.1.accounts(&region, &cluster).await?,
         };
-        for (namespace, name) in accounts {
-            pods.found.extend(pod(api, scene, &region, &cluster, namespace, name).await?);
-        }
+        let each = accounts.into_iter().map(|(namespace, name)| pod(api, scene, &region, &cluster, namespace, name));
+        let each: Vec<_> = each.collect();
+        let found: Vec<_> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
+        pods.found.extend(found.into_iter().flatten());
     }
     Ok(pods)
 }

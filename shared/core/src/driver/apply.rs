@@ -70,6 +70,10 @@ impl<R: Responder> Driver<R> {
         let planned = self.clock.now();
         let plan = self.plan(found, book, &mark, true, None).await?;
         if plan.is_idle() {
+            // Somebody may have claimed and contained it since we read the ledger: then a record holds it.
+            if plan.found.is_empty() && !self.open(found).await?.is_as_read_by(book) {
+                return Ok(Claim::Lost);
+            }
             report.status = Status::Already;
             report.reason = Some(match plan.found.is_empty() {
                 true => "the target is contained, and not by us".to_owned(),
