@@ -24,17 +24,30 @@ fn main() -> ExitCode {
 }
 
 fn print() -> Result<()> {
-    let cluster = match std::env::var("STANCH_CLUSTER") {
-        Ok(text) if !text.is_empty() => {
-            Some(text.parse().map_err(|error: Error| Error::invalid("STANCH_CLUSTER", error.message()))?)
-        }
-        _ => None,
-    };
-    let context = Context::new(cluster, Timestamp::now());
+    let context = context()?;
     let alerts = stanch_signals::decode(&read()?, &context)?;
     let shown: Vec<_> = alerts.iter().map(Shown::from).collect();
     let text = serde_json::to_string_pretty(&shown).map_err(|error| internal("print").because(error))?;
     writeln!(io::stdout(), "{text}").map_err(|error| internal("print").because(error))
+}
+
+/// What a deployed function reads from the same variables.
+fn context() -> Result<Context> {
+    let set = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
+    let wrong = |name: &'static str| move |error: Error| Error::invalid(name, error.message());
+    let cluster = set("STANCH_CLUSTER").map(|text| text.trim().parse().map_err(wrong("STANCH_CLUSTER"))).transpose()?;
+    let mut context = Context::new(cluster, Timestamp::now());
+    for account in set("STANCH_DETECTOR_ACCOUNTS").unwrap_or_default().split(',').filter(|text| !text.trim().is_empty())
+    {
+        context.detector_accounts.push(account.trim().parse().map_err(wrong("STANCH_DETECTOR_ACCOUNTS"))?);
+    }
+    if let Some(text) = set("STANCH_BODY_LIMIT") {
+        context.limits.body = match text.trim().parse::<usize>() {
+            Ok(kib @ 256..=16384) => kib * 1024,
+            _ => return Err(Error::invalid("STANCH_BODY_LIMIT", "must be 256 to 16384 KiB")),
+        };
+    }
+    Ok(context)
 }
 
 /// The file of the first argument; `-` or none is standard input.
