@@ -165,7 +165,7 @@ async fn replace(
         }
     };
     let mut remaining = Vec::new();
-    let mut pools = None;
+    let mut pool = None;
     if running {
         if let Some(managed) = api.group(target, facts).await? {
             if !even_if_managed {
@@ -177,7 +177,7 @@ async fn replace(
                 );
                 return Err(Error::refused(why).on(name));
             }
-            pools = Some((format!("mig/{}", managed.group.name), managed.size));
+            pool = Some(managed.pool());
         }
         let ssd = facts.disks.iter().any(|disk| disk.disk == DiskKind::LocalSsd);
         if ssd && !discard_local_ssd {
@@ -205,8 +205,8 @@ async fn replace(
     let change = Change { slot: attached, before, after };
     remaining.push(tokens(Some(present), target));
     let plan = Plan::empty().then(running.then(|| power(true))).then([change]).then(running.then(|| power(false)));
-    let plan = match pools {
-        Some((name, size)) => plan.of(name, usize::try_from(size).unwrap_or(usize::MAX)),
+    let plan = match pool {
+        Some((name, size)) => plan.of(name, size),
         None => plan,
     };
     Ok(plan.leaving(remaining))

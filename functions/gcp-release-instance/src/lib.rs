@@ -117,8 +117,8 @@ impl Responder for GcpReleaseInstance {
             }
         };
         remaining.extend(after);
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        Ok(Plan::empty().of(format!("mig/{}", group.short()), size).then([leave]).then(grow).leaving(remaining))
+        let (pool, members) = managed.pool();
+        Ok(Plan::empty().of(pool, members).then([leave]).then(grow).leaving(remaining))
     }
 }
 

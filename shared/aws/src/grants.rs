@@ -27,8 +27,11 @@ pub struct Grant {
     /// resource.
     pub resources: &'static [&'static str],
     /// Operator, key and value of each condition; a value may have the same places as a resource.
-    pub conditions: &'static [(&'static str, &'static str, &'static str)],
+    pub conditions: &'static Conditions,
 }
+
+/// Operator, key and value of each.
+pub type Conditions = [(&'static str, &'static str, &'static str)];
 
 /// What the places in a [`Grant`] stand for. What is not given is `*`.
 #[derive(Clone, Debug, Default)]

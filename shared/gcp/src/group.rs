@@ -92,6 +92,11 @@ pub struct Managed {
 }
 
 impl Managed {
+    /// What it is to the guard, which limits how much of a group may be lost at once.
+    pub fn pool(&self) -> (String, usize) {
+        (format!("mig/{}", self.group.short()), usize::try_from(self.size).unwrap_or(usize::MAX))
+    }
+
     /// The group is already letting the instance go.
     pub fn is_leaving(&self) -> bool {
         matches!(self.action.as_str(), "ABANDONING" | "DELETING")

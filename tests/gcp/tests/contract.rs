@@ -1,4 +1,13 @@
-//! What changes a GCE instance, on the range's simulator, with the ledger in SQLite.
+//! The contract of every responder, for those that change a GCE instance: on the range's simulator, with the ledger in
+//! SQLite.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    reason = "a test"
+)]
 
 use std::{
     marker::PhantomData,
@@ -20,8 +29,7 @@ use stanch_range::{
     gce::{Disk, Gce, Instance, Nic, Timing},
     proxy::{Dialect, Proxy},
 };
-
-use crate::suite::{Bed, contract};
+use stanch_suite::contract::{Bed, contract};
 
 const PROJECT: &str = "acme-prod";
 const ZONE: &str = "europe-west1-b";
