@@ -3,8 +3,8 @@
 //! **When.** Before its network or its credentials are cut: a group ends what fails its health checks, and the evidence
 //! with it. And to take an accused instance out of traffic.
 //!
-//! **What.** Into standby in its group (`how: detach`: out of it), then deregistered from every target group and classic
-//! load balancer that still has it. The group wants one less, so that it starts no replacement, unless
+//! **What.** Into standby in its group (`how: detach`: out of it), which takes it out of the group's own load balancers;
+//! then deregistered from every other target group of its VPCs and classic load balancer that has it. The group wants one less, so that it starts no replacement, unless
 //! `replace_capacity` says so, or it would fall below its minimum. Detached in place of standby while an instance refresh
 //! runs that terminates what is in standby.
 //!
@@ -110,12 +110,15 @@ impl Responder for AwsReleaseInstance {
         let mut vpcs: Vec<VpcId> = instance.interfaces.iter().map(|interface| interface.vpc.clone()).collect();
         vpcs.sort();
         vpcs.dedup();
-        let registered = balancers.registered(target.id.as_str(), &vpcs, &instance.private).await?;
+        let mut registered = balancers.registered(target.id.as_str(), &vpcs, &instance.private).await?;
         let mut plan = Plan::empty();
         let mut left = Vec::new();
         if let Some(group) = &facts.group {
             let leaving = Leaving::of(scaling, options, group).await?;
             plan = plan.then([leaving.change(target, group).one()]);
+            if group.lifecycle == Lifecycle::InService {
+                registered = beyond(registered, group);
+            }
             if group.lifecycle == Lifecycle::InService {
                 plan = plan.of(format!("asg/{}", group.name), group.size);
             }
@@ -204,6 +207,15 @@ impl Leaving {
         }
         left
     }
+}
+
+/// What the group does not take it out of by itself: from its own load balancers it is deregistered as it leaves, and
+/// registered again as it comes back.
+fn beyond(registered: Registered, group: &Group) -> Registered {
+    let Registered { mut targets, mut classic } = registered;
+    targets.retain(|(arn, ..)| !group.target_groups.contains(arn));
+    classic.retain(|name| !group.balancers.contains(name));
+    Registered { targets, classic }
 }
 
 /// One change for each place that still sends it traffic.
