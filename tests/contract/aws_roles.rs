@@ -356,9 +356,10 @@ print(json.dumps([made["AccessKeyId"], made["SecretAccessKey"]]))
     );
     let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &stale, Value::Null).await;
     assert_eq!(report.error, Some(Kind::Conflict), "{report:#?}");
-    let temporary: Target =
-        serde_json::from_value(json!({"kind": "iam-principal", "account": ACCOUNT, "access_key": "ASIAEXAMPLEEXAMPLE12"}))
-            .unwrap();
+    let temporary: Target = serde_json::from_value(
+        json!({"kind": "iam-principal", "account": ACCOUNT, "access_key": "ASIAEXAMPLEEXAMPLE12"}),
+    )
+    .unwrap();
     let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &temporary, Value::Null).await;
     assert_eq!(report.error, Some(Kind::Unsupported), "{report:#?}");
 }
@@ -385,7 +386,8 @@ async fn one_service_account_is_told_from_the_others() {
     assert_eq!(state["pods"].as_array().unwrap().len(), 1, "the other keeps its role: {state:#}");
     assert!(state["trust"]["Statement"].as_array().unwrap().iter().all(|it| it["Effect"] == "Allow"), "{state:#}");
     for way in ["user/ann", "system:serviceaccount:web:shop"] {
-        let named = report.remaining.iter().any(|it| it.what.starts_with("new sessions possible") && it.what.contains(way));
+        let named =
+            report.remaining.iter().any(|it| it.what.starts_with("new sessions possible") && it.what.contains(way));
         assert!(named, "{way}: {:#?}", report.remaining);
     }
     let all = desk.run::<AwsContainPrincipal>(Mode::Plan, &bed.target(), json!({"deny": "all"})).await;

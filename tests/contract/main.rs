@@ -10,9 +10,10 @@
 )]
 
 mod aws;
+mod aws_cases;
 mod aws_identity;
-mod aws_roles;
 mod aws_instance;
+mod aws_roles;
 mod ec2;
 mod evaluator;
 mod gcp;

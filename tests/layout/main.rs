@@ -8,15 +8,43 @@
     reason = "a test"
 )]
 
+mod generated;
+mod sam;
+
 use std::{collections::BTreeMap, fs, path::Path};
 
 use aws_contain_principal::AwsContainPrincipal;
 use aws_detach_role::AwsDetachRole;
+use aws_isolate_instance::AwsIsolateInstance;
+use aws_mark_instance::AwsMarkInstance;
+use aws_protect_instance::AwsProtectInstance;
+use aws_release_instance::AwsReleaseInstance;
+use aws_remove_public_ip::AwsRemovePublicIp;
 use aws_snapshot_volumes::AwsSnapshotVolumes;
 use aws_terminate_instance::AwsTerminateInstance;
+use gcp_allow_bastion::GcpAllowBastion;
+use gcp_contain_service_account::GcpContainServiceAccount;
+use gcp_delete_instance::GcpDeleteInstance;
+use gcp_detach_service_account::GcpDetachServiceAccount;
+use gcp_isolate_instance::GcpIsolateInstance;
+use gcp_mark_instance::GcpMarkInstance;
+use gcp_protect_instance::GcpProtectInstance;
+use gcp_release_instance::GcpReleaseInstance;
+use gcp_remove_external_ip::GcpRemoveExternalIp;
+use gcp_resize_group::GcpResizeGroup;
 use gcp_snapshot_disks::GcpSnapshotDisks;
+use k8s_confine_workload::K8sConfineWorkload;
 use k8s_cordon_node::K8sCordonNode;
-use stanch_core::{Order, Permission, Responder, TargetKind};
+use k8s_delete_workload::K8sDeleteWorkload;
+use k8s_drain_node::K8sDrainNode;
+use k8s_enforce_policy::K8sEnforcePolicy;
+use k8s_isolate_pod::K8sIsolatePod;
+use k8s_locate::K8sLocate;
+use k8s_mark::K8sMark;
+use k8s_redeploy_pod::K8sRedeployPod;
+use k8s_revoke_access::K8sRevokeAccess;
+use k8s_rotate_service_account::K8sRotateServiceAccount;
+use stanch_core::{Order, Permissions, Responder, TargetKind};
 use stanch_signals::Context;
 use stanch_tests::root;
 
@@ -26,7 +54,9 @@ struct Said {
     undo: &'static str,
     trigger: &'static str,
     kinds: &'static [&'static str],
-    permissions: Vec<Permission>,
+    needs: Permissions,
+    /// No severity is too low for it.
+    gentle: bool,
     /// The orders that its `event.json` leads to.
     orders: usize,
 }
@@ -43,18 +73,43 @@ fn said<R: Responder>() -> (&'static str, Said) {
         stanch_core::Trigger::Event => "event",
         stanch_core::Trigger::Order => "order",
     };
-    let permissions = [R::NEEDS.plan, R::NEEDS.apply, R::NEEDS.revert].concat();
-    (R::NAME, Said { about: R::ABOUT, undo: R::UNDO, trigger, kinds: R::Target::KINDS, permissions, orders })
+    let (about, undo, kinds) = (R::ABOUT, R::UNDO, R::Target::KINDS);
+    (R::NAME, Said { about, undo, trigger, kinds, needs: R::NEEDS, gentle: R::GENTLE, orders })
 }
 
 fn responders() -> BTreeMap<&'static str, Said> {
     BTreeMap::from([
         said::<AwsContainPrincipal>(),
         said::<AwsDetachRole>(),
+        said::<AwsIsolateInstance>(),
+        said::<AwsMarkInstance>(),
+        said::<AwsProtectInstance>(),
+        said::<AwsReleaseInstance>(),
+        said::<AwsRemovePublicIp>(),
         said::<AwsSnapshotVolumes>(),
         said::<AwsTerminateInstance>(),
+        said::<GcpAllowBastion>(),
+        said::<GcpContainServiceAccount>(),
+        said::<GcpDeleteInstance>(),
+        said::<GcpDetachServiceAccount>(),
+        said::<GcpIsolateInstance>(),
+        said::<GcpMarkInstance>(),
+        said::<GcpProtectInstance>(),
+        said::<GcpReleaseInstance>(),
+        said::<GcpRemoveExternalIp>(),
+        said::<GcpResizeGroup>(),
         said::<GcpSnapshotDisks>(),
+        said::<K8sConfineWorkload>(),
         said::<K8sCordonNode>(),
+        said::<K8sDeleteWorkload>(),
+        said::<K8sDrainNode>(),
+        said::<K8sEnforcePolicy>(),
+        said::<K8sIsolatePod>(),
+        said::<K8sLocate>(),
+        said::<K8sMark>(),
+        said::<K8sRedeployPod>(),
+        said::<K8sRevokeAccess>(),
+        said::<K8sRotateServiceAccount>(),
     ])
 }
 
@@ -106,7 +161,7 @@ fn the_readme_lists_every_responder_with_its_trigger() {
 fn nobody_asks_for_more_than_one_thing_at_a_time() {
     for (name, said) in responders() {
         assert!(!said.about.is_empty() && !said.undo.is_empty(), "{name}");
-        for permission in said.permissions {
+        for permission in [said.needs.plan, said.needs.apply, said.needs.revert].concat() {
             let text = permission.to_string();
             assert!(!text.contains('*'), "{name} asks for {text}");
             assert!(!text.to_lowercase().contains("secret"), "{name} asks for {text}");

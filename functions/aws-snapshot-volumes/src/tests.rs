@@ -11,7 +11,12 @@ use super::*;
 
 fn volume(letter: char, root: bool) -> Volume {
     let id = format!("vol-0000000000000000{letter}");
-    Volume { device: format!("/dev/sd{letter}"), id: id.parse().expect("a volume id"), root }
+    Volume {
+        device: format!("/dev/sd{letter}"),
+        id: id.parse().expect("a volume id"),
+        root,
+        delete_on_termination: root,
+    }
 }
 
 /// A root volume `a` and data volumes `b` and `c`.
@@ -85,6 +90,7 @@ fn a_wrong_option_is_named() {
         device: format!("/dev/x{n}"),
         id: format!("vol-{n:017x}").parse().expect("an id"),
         root: false,
+        delete_on_termination: false,
     }));
     let exclude = many.volumes.iter().skip(3).map(|volume| volume.id.clone()).collect();
     let error = select(&target(), &Options { exclude_volumes: exclude, ..Options::default() }, &many).expect_err("41");

@@ -16,7 +16,7 @@
 
 use serde::Deserialize;
 use stanch_core::{
-    Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
+    Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Slot, Trigger,
     target::GcpServiceAccount,
 };
 use stanch_gcp::{AccountFacts, Gcp, IamApi, IamSlot, IamState, account::is_agent};
@@ -92,7 +92,7 @@ impl Responder for GcpContainServiceAccount {
 
     async fn plan(api: &IamApi, scene: &Scene<'_, Self>) -> Result<Plan<IamSlot>> {
         let Options { disable, drop_bindings, disable_keys, .. } = *scene.options;
-        let AccountFacts { account, disabled } = scene.facts;
+        let AccountFacts { account, .. } = scene.facts;
         if !(disable || drop_bindings || disable_keys) {
             return Err(Error::invalid("options.disable", "must be true where nothing else is asked for"));
         }
@@ -110,11 +110,10 @@ impl Responder for GcpContainServiceAccount {
 
         let mut changes = Vec::new();
         if disable {
-            changes.push(Change {
-                slot: IamSlot::Account(account.clone()),
-                before: IamState::Disabled(*disabled),
-                after: IamState::Disabled(true),
-            });
+            let slot = IamSlot::Account(account.clone());
+            // What was read before the ledger was may be old: another run may have contained it in between.
+            let before = slot.look(api, scene.mark).await?.state;
+            changes.push(Change { slot, before, after: IamState::Disabled(true) });
         }
         if drop_bindings {
             changes.push(Change {
@@ -137,7 +136,8 @@ impl Responder for GcpContainServiceAccount {
             remaining.push(Remaining::new(what));
         }
         if disable {
-            let what = "what else uses it is not seen and stops working too: other projects, Cloud Run, holders of keys";
+            let what =
+                "what else uses it is not seen and stops working too: other projects, Cloud Run, holders of keys";
             remaining.push(Remaining::new(what));
         } else {
             let what = "tokens that exist live up to an hour";

@@ -13,12 +13,10 @@
 
 use serde::Deserialize;
 use stanch_core::{
-    Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
+    Change, Error, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Slot, Trigger,
     target::GceInstance,
 };
-use stanch_gcp::{
-    Captured, DiskKind, GceApi, GceFacts, GcpOrGone, InstanceRef, MembershipSlot, MembershipState,
-};
+use stanch_gcp::{Captured, DiskKind, GceApi, GceFacts, GcpOrGone, InstanceRef, MembershipSlot, MembershipState};
 
 /// See the crate.
 #[derive(Debug)]
@@ -60,8 +58,14 @@ impl Responder for GcpDeleteInstance {
     async fn plan(api: &GceApi, scene: &Scene<'_, Self>) -> Result<Plan<MembershipSlot>> {
         let target = scene.target;
         let Some(facts) = scene.facts else { return Ok(Plan::empty()) };
+        let vm = InstanceRef::of(target, facts);
         let managed = api.group(target, facts).await?;
-        if managed.as_ref().is_some_and(|managed| managed.action == "DELETING") {
+        let group = managed.as_ref().map(|managed| managed.group.clone());
+        let slot = MembershipSlot::Exists { vm, group };
+        // What was read before the ledger was may be old: another run may have deleted it in between.
+        let before = slot.look(api, scene.mark).await?.state;
+        let after = MembershipState::Exists(false);
+        if before == after {
             return Ok(Plan::empty());
         }
         if facts.deletion_protection {
@@ -73,22 +77,14 @@ impl Responder for GcpDeleteInstance {
         if captured.is_empty() || !missing.is_empty() {
             return Err(uncaptured(scene, facts, &missing));
         }
-        let vm = InstanceRef::of(target, facts);
-        let group = managed.as_ref().map(|managed| managed.group.clone());
-        let change = Change {
-            slot: MembershipSlot::Exists { vm, group },
-            before: MembershipState::Exists(true),
-            after: MembershipState::Exists(false),
-        };
-        let plan = Plan::empty().then([change]).leaving(lost(facts)).leaving([Remaining::new(
-            "what its service account can do, and tokens that exist, outlive it",
-        )
-        .next(account(target, facts))]);
-        Ok(match managed {
-            Some(managed) => {
-                let size = usize::try_from(managed.size).unwrap_or(usize::MAX);
-                plan.of(format!("mig/{}", managed.group.short()), size)
-            }
+        let change = Change { slot, before, after };
+        let plan = Plan::empty()
+            .then([change])
+            .leaving(lost(facts))
+            .leaving([Remaining::new("what its service account can do, and tokens that exist, outlive it")
+                .next(account(target, facts))]);
+        Ok(match managed.map(|managed| managed.pool()) {
+            Some((name, size)) => plan.of(name, size),
             None => plan,
         })
     }
@@ -132,9 +128,7 @@ fn lost(facts: &GceFacts) -> Vec<Remaining> {
 
 fn account(target: &GceInstance, facts: &GceFacts) -> String {
     match &facts.service_account {
-        Some(account) => {
-            format!("gcp-contain-service-account apply --project {} --email {}", target.project, account.email)
-        }
+        Some(email) => format!("gcp-contain-service-account apply --project {} --email {email}", target.project),
         None => "nothing: it has no service account".to_owned(),
     }
 }

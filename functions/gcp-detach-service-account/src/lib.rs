@@ -19,12 +19,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use stanch_core::{
-    Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
+    Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Slot, Trigger,
     names::ServiceAccountEmail, target::GceInstance,
 };
 use stanch_gcp::{
-    Captured, DiskKind, Gcp, GceApi, IdentitySlot, IdentityState, InstanceRef, PowerSlot, ServiceAccount,
-    account::is_agent,
+    Captured, DiskKind, GceApi, Gcp, IdentitySlot, IdentityState, InstanceRef, PowerSlot, account::is_agent,
 };
 
 /// What tokens of a replacement are good for: everything that its roles allow (Compute Engine: "Service accounts,
@@ -140,12 +139,21 @@ impl Responder for GcpDetachServiceAccount {
 async fn replace(
     api: &GceApi,
     scene: &Scene<'_, GcpDetachServiceAccount>,
-    present: &ServiceAccount,
+    present: &ServiceAccountEmail,
 ) -> Result<Plan<IdentitySlot>> {
     let Options { replacement, discard_local_ssd, even_if_managed, .. } = scene.options;
     let (target, facts) = (scene.target, scene.facts);
     let name = facts.name.as_str();
-    if replacement.as_ref() == Some(&present.email) {
+    if replacement.as_ref() == Some(present) {
+        return Ok(Plan::empty().leaving([tokens(None, target)]));
+    }
+    let vm = InstanceRef::of(target, facts);
+    let attached = IdentitySlot::Attached(vm.clone());
+    // What was read before the ledger was may be old: nothing is stopped for a change that another run has made.
+    let before = attached.look(api, scene.mark).await?.state;
+    let scopes = if replacement.is_some() { vec![SCOPE.to_owned()] } else { Vec::new() };
+    let after = IdentityState::Attached { account: replacement.clone(), scopes };
+    if before == after {
         return Ok(Plan::empty().leaving([tokens(None, target)]));
     }
     let running = match facts.status.as_str() {
@@ -156,9 +164,8 @@ async fn replace(
             return Err(Error::new(Kind::Unsupported, GcpDetachServiceAccount::NAME, why).on(name));
         }
     };
-    let vm = InstanceRef::of(target, facts);
     let mut remaining = Vec::new();
-    let mut pools = None;
+    let mut pool = None;
     if running {
         if let Some(managed) = api.group(target, facts).await? {
             if !even_if_managed {
@@ -166,15 +173,16 @@ async fn replace(
                     "the managed group {} would make a new one when it stops, and the evidence would be lost: run {} \
                      first, or say even_if_managed",
                     managed.group.name,
-                    order("gcp-release-instance", target, scene, "")
+                    order("gcp-release-instance", target, scene)
                 );
                 return Err(Error::refused(why).on(name));
             }
-            pools = Some((format!("mig/{}", managed.group.name), managed.size));
+            pool = Some(managed.pool());
         }
         let ssd = facts.disks.iter().any(|disk| disk.disk == DiskKind::LocalSsd);
         if ssd && !discard_local_ssd {
-            let why = "stopping it loses what is on its local SSDs: copy it from the inside, then say discard_local_ssd";
+            let why =
+                "stopping it loses what is on its local SSDs: copy it from the inside, then say discard_local_ssd";
             return Err(Error::refused(why).on(name));
         }
         let captured = api.captured(&facts.disks, &scene.mark.incident).await?;
@@ -182,8 +190,9 @@ async fn replace(
             captured.iter().filter(|(_, how)| *how == Captured::No).map(|(disk, _)| disk.name.as_str()).collect();
         if captured.is_empty() || !missing.is_empty() {
             let what = if missing.is_empty() { "nothing of it".to_owned() } else { missing.join(", ") };
-            let next = order("gcp-snapshot-disks", target, scene, "");
-            let why = format!("stopping it loses its memory, and not captured for this incident: {what}; run {next} first");
+            let next = order("gcp-snapshot-disks", target, scene);
+            let why =
+                format!("stopping it loses its memory, and not captured for this incident: {what}; run {next} first");
             return Err(Error::refused(why).on(name));
         }
         remaining.push(Remaining::new("its memory is lost by the restart, and so is an ephemeral external address"));
@@ -193,16 +202,11 @@ async fn replace(
         before: IdentityState::Power { running: stop },
         after: IdentityState::Power { running: !stop },
     };
-    let scopes = if replacement.is_some() { vec![SCOPE.to_owned()] } else { Vec::new() };
-    let change = Change {
-        slot: IdentitySlot::Attached(vm.clone()),
-        before: IdentityState::Attached { account: Some(present.email.clone()), scopes: present.scopes.clone() },
-        after: IdentityState::Attached { account: replacement.clone(), scopes },
-    };
+    let change = Change { slot: attached, before, after };
     remaining.push(tokens(Some(present), target));
     let plan = Plan::empty().then(running.then(|| power(true))).then([change]).then(running.then(|| power(false)));
-    let plan = match pools {
-        Some((name, size)) => plan.of(name, usize::try_from(size).unwrap_or(usize::MAX)),
+    let plan = match pool {
+        Some((name, size)) => plan.of(name, size),
         None => plan,
     };
     Ok(plan.leaving(remaining))
@@ -212,9 +216,9 @@ async fn replace(
 async fn disable(
     api: &GceApi,
     scene: &Scene<'_, GcpDetachServiceAccount>,
-    present: &ServiceAccount,
+    present: &ServiceAccountEmail,
 ) -> Result<Plan<IdentitySlot>> {
-    let (target, email) = (scene.target, &present.email);
+    let (target, email) = (scene.target, present);
     if api.is_own(email) {
         return Err(Error::refused("it is the account that this runs as").on(email.as_str()));
     }
@@ -248,7 +252,8 @@ async fn disable(
         before: IdentityState::Account { disabled: found.disabled },
         after: IdentityState::Account { disabled: true },
     };
-    let unseen = "what else uses the account is not seen and stops working too: other projects, Cloud Run, holders of keys";
+    let unseen =
+        "what else uses the account is not seen and stops working too: other projects, Cloud Run, holders of keys";
     let keys = Remaining::new("its keys and who may speak as it are as they were").next(format!(
         "gcp-contain-service-account apply --incident {} --project {} --email {email} --set disable_keys=true --set \
          drop_bindings=true",
@@ -258,27 +263,22 @@ async fn disable(
 }
 
 /// What the attacker may have taken from the metadata server before.
-fn tokens(present: Option<&ServiceAccount>, target: &GceInstance) -> Remaining {
+fn tokens(present: Option<&ServiceAccountEmail>, target: &GceInstance) -> Remaining {
     let next = |email: &ServiceAccountEmail| {
         format!("gcp-contain-service-account apply --project {} --email {email}", target.project)
     };
     let mut left = Remaining::new("tokens that were made before live up to an hour");
     left.until = Timestamp::now().checked_add(SignedDuration::from_hours(1)).ok();
     match present {
-        Some(account) => left.next(next(&account.email)),
+        Some(email) => left.next(next(email)),
         None => left,
     }
 }
 
 /// The next order on the same instance, ready to paste.
-fn order(
-    responder: &str,
-    target: &GceInstance,
-    scene: &Scene<'_, GcpDetachServiceAccount>,
-    more: &str,
-) -> String {
+fn order(responder: &str, target: &GceInstance, scene: &Scene<'_, GcpDetachServiceAccount>) -> String {
     format!(
-        "`{responder} apply --incident {} --project {} --zone {} --name {} --id {}{more}`",
+        "`{responder} apply --incident {} --project {} --zone {} --name {} --id {}`",
         scene.mark.incident, target.project, target.zone, scene.facts.name, scene.facts.id
     )
 }

@@ -81,7 +81,8 @@ impl Responder for GcpReleaseInstance {
         ];
         let Some(managed) = api.group(target, facts).await?.filter(|managed| !managed.is_leaving()) else {
             let hint = facts.created_by.is_some().then(|| {
-                let what = "its metadata names a group that does not manage it: it was released before, or the name is forged";
+                let what =
+                    "its metadata names a group that does not manage it: it was released before, or the name is forged";
                 Remaining::new(what)
             });
             return Ok(Plan::empty().leaving(hint).leaving(after));
@@ -93,8 +94,10 @@ impl Responder for GcpReleaseInstance {
             after: MembershipState::Member(false),
         };
         let smaller = size.saturating_sub(1);
-        let mut remaining =
-            vec![Remaining::new(format!("this is irreversible: nothing can be taken back into the group {}", group.name))];
+        let mut remaining = vec![Remaining::new(format!(
+            "this is irreversible: nothing can be taken back into the group {}",
+            group.name
+        ))];
         let grow = match (scene.options.replace_capacity, managed.autoscaled) {
             (true, false) => Some(Change {
                 slot: MembershipSlot::Size(group.clone()),
@@ -114,8 +117,8 @@ impl Responder for GcpReleaseInstance {
             }
         };
         remaining.extend(after);
-        let size = usize::try_from(size).unwrap_or(usize::MAX);
-        Ok(Plan::empty().of(format!("mig/{}", group.short()), size).then([leave]).then(grow).leaving(remaining))
+        let (pool, members) = managed.pool();
+        Ok(Plan::empty().of(pool, members).then([leave]).then(grow).leaving(remaining))
     }
 }
 

@@ -71,18 +71,24 @@ impl Responder for GcpResizeGroup {
                 let whole = text.split('/').count() == 4;
                 let group = GroupRef::parse(&target.project, text).filter(|_| whole);
                 group.ok_or_else(|| {
-                    let form = "must be zones/ZONE/instanceGroupManagers/NAME or regions/REGION/instanceGroupManagers/NAME";
+                    let form =
+                        "must be zones/ZONE/instanceGroupManagers/NAME or regions/REGION/instanceGroupManagers/NAME";
                     Error::invalid("options.group", form)
                 })?
             }
             None => match api.group(target, facts).await? {
                 Some(managed) => managed.group,
-                None => return Err(Error::invalid("options.group", "must be given: the instance is in no managed group")),
+                None => {
+                    return Err(Error::invalid("options.group", "must be given: the instance is in no managed group"));
+                }
             },
         };
         let present = api.size(&group).await?;
         let Some(size) = scene.options.size else {
-            return Err(Error::invalid("options.size", format!("must be given: {} has {} now", group.name, present.target)));
+            return Err(Error::invalid(
+                "options.size",
+                format!("must be given: {} has {} now", group.name, present.target),
+            ));
         };
         if size < present.target {
             let why = format!(
@@ -102,7 +108,8 @@ impl Responder for GcpResizeGroup {
             after: MembershipState::Size(size),
         };
         let more = size - present.target;
-        let what = "new instances come from the group's template: an image or account that let the attacker in is theirs too";
+        let what =
+            "new instances come from the group's template: an image or account that let the attacker in is theirs too";
         let see = format!(
             "gcloud compute instance-groups managed describe {} --project={} {}",
             group.name,

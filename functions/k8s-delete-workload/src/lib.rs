@@ -27,8 +27,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use stanch_core::{
     Change, Disruption, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene,
-    Trigger,
-    responder::Known,
+    Trigger, responder::Known,
 };
 use stanch_k8s::{
     Compare, Fields, Kube, KubeApi, KubeSlot, KubeState, Object, ObjectRef, Propagation, Retain, WorkloadByName,
@@ -66,23 +65,23 @@ const fn on(group: &'static str, resource: &'static str, verbs: &'static [&'stat
     Permission::Kube { group, resource, verbs }
 }
 
+/// Of every kind that has a scale or can be suspended, and of the one that is neither.
 macro_rules! workloads {
-    ($($verb:literal),+) => {
+    ([$($every:literal),+], [$($daemon:literal),*]) => {
         [
-            on("", "replicationcontrollers", &[$($verb),+]),
-            on("apps", "daemonsets", &[$($verb),+]),
-            on("apps", "deployments", &[$($verb),+]),
-            on("apps", "replicasets", &[$($verb),+]),
-            on("apps", "statefulsets", &[$($verb),+]),
-            on("batch", "cronjobs", &[$($verb),+]),
-            on("batch", "jobs", &[$($verb),+]),
+            on("", "replicationcontrollers", &[$($every),+]),
+            on("apps", "daemonsets", &[$($daemon),*]),
+            on("apps", "deployments", &[$($every),+]),
+            on("apps", "replicasets", &[$($every),+]),
+            on("apps", "statefulsets", &[$($every),+]),
+            on("batch", "cronjobs", &[$($every),+]),
+            on("batch", "jobs", &[$($every),+]),
         ]
     };
 }
 
-const READ: [Permission; 7] = workloads!("get");
 const PLAN: [Permission; 10] = {
-    let [rc, ds, deploy, rs, sts, cj, job] = READ;
+    let [rc, ds, deploy, rs, sts, cj, job] = workloads!(["get"], ["get"]);
     [
         rc,
         ds,
@@ -100,14 +99,13 @@ const PLAN: [Permission; 10] = {
 impl Responder for K8sDeleteWorkload {
     const NAME: &'static str = "k8s-delete-workload";
     const ABOUT: &'static str = "Deletes a workload, its manifest saved first, or scales it to zero.";
-    const UNDO: &'static str =
-        "It is created again from the saved manifest, unless another took its name; or its former scale. What its pods \
+    const UNDO: &'static str = "It is created again from the saved manifest, unless another took its name; or its former scale. What its pods \
          held does not come back.";
     const TRIGGER: Trigger = Trigger::Order;
     const NEEDS: Permissions = Permissions {
         plan: &PLAN,
-        apply: &workloads!("delete", "patch"),
-        revert: &workloads!("create", "patch"),
+        apply: &workloads!(["delete", "patch"], ["delete"]),
+        revert: &workloads!(["create", "patch"], ["create"]),
     };
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc {
@@ -136,11 +134,7 @@ impl Responder for K8sDeleteWorkload {
         Self::plan_knowing(api, scene, &Known { recorded: Vec::new(), siblings: Vec::new() }).await
     }
 
-    async fn plan_knowing(
-        api: &KubeApi,
-        scene: &Scene<'_, Self>,
-        known: &Known<KubeSlot>,
-    ) -> Result<Plan<KubeSlot>> {
+    async fn plan_knowing(api: &KubeApi, scene: &Scene<'_, Self>, known: &Known<KubeSlot>) -> Result<Plan<KubeSlot>> {
         let WorkloadNamed { object, value, owner } = scene.facts;
         let deleted = known.recorded.iter().find_map(|change| match &change.slot {
             KubeSlot::Object(deleted) => Some(deleted),

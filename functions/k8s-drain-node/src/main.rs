@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use k8s_drain_node::K8sDrainNode;
 use stanch_dynamodb::Dynamo;
+use stanch_firestore::Firestore;
 use stanch_runtime::Binary;
 use stanch_sqlite::Sqlite;
 
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
             store.warm().await;
             Ok(store)
         })
+        .store("firestore", |place| async { Firestore::open(place).await })
         .lambda()
         .http()
         .run()

@@ -59,15 +59,15 @@ impl<S: Reach> Cloud<Ec2Instance> for InGroup<S> {
     type Facts = Grouped;
 
     fn from_env() -> Result<Self> {
-        Ok(Self { ec2: Ec2::from_env()? })
+        Ok(Self { ec2: <Ec2<S> as Cloud<Ec2Instance>>::from_env()? })
     }
 
     fn needing(self, responder: &'static str, needs: Permissions) -> Self {
-        Self { ec2: self.ec2.needing(responder, needs) }
+        Self { ec2: Cloud::<Ec2Instance>::needing(self.ec2, responder, needs) }
     }
 
     async fn warm(&self) {
-        self.ec2.warm().await;
+        Cloud::<Ec2Instance>::warm(&self.ec2).await;
     }
 
     fn uid(&self, target: &Ec2Instance) -> Option<String> {
@@ -75,7 +75,7 @@ impl<S: Reach> Cloud<Ec2Instance> for InGroup<S> {
     }
 
     async fn home(&self) -> Result<Scope> {
-        self.ec2.home().await
+        Cloud::<Ec2Instance>::home(&self.ec2).await
     }
 
     async fn connect(&self, target: &Ec2Instance) -> Result<S::Api> {

@@ -52,8 +52,9 @@ pub struct Names {
 /// two kinds of resource under different conditions.
 pub fn grants(responder: &str, action: &str) -> Vec<&'static Grant> {
     let rows = ROWS.iter().filter(|row| row.action == action);
-    let (own, shared): (Vec<_>, Vec<_>) =
-        rows.filter(|row| row.responder.is_none_or(|owner| owner == responder)).partition(|row| row.responder.is_some());
+    let (own, shared): (Vec<_>, Vec<_>) = rows
+        .filter(|row| row.responder.is_none_or(|owner| owner == responder))
+        .partition(|row| row.responder.is_some());
     if own.is_empty() { shared } else { own }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{AttachmentStatus, DeviceType, Instance as Described, InstanceLifecycleType, InstanceMetadataEndpointState};
+use aws_sdk_ec2::types::{
+    AttachmentStatus, DeviceType, Instance as Described, InstanceLifecycleType, InstanceMetadataEndpointState,
+};
 use stanch_core::names::{InstanceId, VolumeId};
 
 use crate::interface::Interface;
@@ -24,6 +26,8 @@ pub struct Instance {
     pub instance_store_root: bool,
     /// Its network interfaces, the primary one first.
     pub interfaces: Vec<Interface>,
+    /// Its private IPv4 addresses: load balancers know targets by address, too.
+    pub private: Vec<String>,
     /// How many interfaces it has, whether or not they could be read.
     pub interface_count: usize,
     /// Its metadata service answers: that is where it gets credentials from.
@@ -63,8 +67,7 @@ impl Instance {
             })
             .collect();
         let tag = |tag: &aws_sdk_ec2::types::Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or("").to_owned()));
-        let mut interfaces: Vec<_> =
-            described.network_interfaces().iter().filter_map(Interface::of_instance).collect();
+        let mut interfaces: Vec<_> = described.network_interfaces().iter().filter_map(Interface::of_instance).collect();
         interfaces.sort_by_key(|interface| !interface.primary);
         let operated = described.operator().filter(|operator| operator.managed() == Some(true));
         Self {
@@ -74,6 +77,12 @@ impl Instance {
             operator: operated.map(|operator| operator.principal().unwrap_or("another service").to_owned()),
             volumes,
             instance_store_root: described.root_device_type() == Some(&DeviceType::InstanceStore),
+            private: described
+                .network_interfaces()
+                .iter()
+                .flat_map(|interface| interface.private_ip_addresses())
+                .filter_map(|address| address.private_ip_address().map(str::to_owned))
+                .collect(),
             interface_count: described.network_interfaces().len(),
             interfaces,
             imds: described.metadata_options().and_then(|options| options.http_endpoint())

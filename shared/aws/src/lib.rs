@@ -37,8 +37,8 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+/// What a service's clients are made of, for the other parts of the wing: see [`Aws::session`].
 pub use aws_config::SdkConfig;
-
 pub use check::line as check_line;
 pub use cidr::Cidr;
 pub use cloud::{Aws, exempt, shared_config};

@@ -127,6 +127,17 @@ impl GceApi {
         Ok(Disk { id, needs_key: facts::needs_key(found.disk_encryption_key.as_ref()) })
     }
 
+    /// What the metadata of a project says about OS Login, for instances whose own says nothing.
+    ///
+    /// # Errors
+    /// Whatever the service answers, classified.
+    pub async fn os_login(&self, project: &ProjectId) -> Result<bool> {
+        let call = self.clients.networking.projects().await?.get().set_project(project.as_str()).send();
+        let found =
+            call.await.map_err(|error| fault::call("compute.projects.get", &format!("projects/{project}"), &error))?;
+        Ok(found.common_instance_metadata.as_ref().and_then(facts::os_login).unwrap_or(false))
+    }
+
     /// Lends the keys of an order for as long as it runs. One that is resumed must bring them again.
     pub fn lend_keys(&self, keys: &CsekKeys) {
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys.clone();

@@ -14,7 +14,7 @@ use google_cloud_gax::{
 use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
 use stanch_core::{Error, Kind, Result};
 
-use crate::{group::Groups, rest::Rest};
+use crate::{group::Groups, network::Networking, rest::Rest};
 
 /// How long one call may take. The core retries; the SDK's own bound is none.
 pub(crate) const CALL: Duration = Duration::from_secs(10);
@@ -66,6 +66,7 @@ pub(crate) struct Clients {
     pub(crate) region_disks: RegionDisks,
     pub(crate) snapshots: Snapshots,
     pub(crate) groups: Groups,
+    pub(crate) networking: Networking,
     pub(crate) rest: Rest,
     pub(crate) credentials: Credentials,
 }
@@ -81,7 +82,8 @@ impl Clients {
         )
         .map_err(|error| Error::new(Kind::Internal, "gcp:connect", "the client cannot be built").because(error))?;
         let (groups, rest) = (Groups::new(access, &credentials), Rest::new(access, &credentials));
-        Ok(Self { instances, disks, region_disks, snapshots, groups, rest, credentials })
+        let networking = Networking::new(access, &credentials);
+        Ok(Self { instances, disks, region_disks, snapshots, groups, networking, rest, credentials })
     }
 }
 

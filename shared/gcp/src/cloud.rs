@@ -138,12 +138,14 @@ impl Cloud<GceInstance> for Gcp {
             .iter()
             .filter_map(|disk| if let DiskKind::Persistent(disk) = &disk.disk { Some(disk) } else { None })
             .collect();
-        let on_disks = join_all(persistent.iter().map(|disk| api.held_on_disk(disk, &disks))).await;
+        let asked = if disks.is_empty() { &[] } else { persistent.as_slice() };
+        let on_disks = join_all(asked.iter().map(|disk| api.held_on_disk(disk, &disks))).await;
         for (disk, held) in persistent.iter().zip(&on_disks) {
             lines.extend(self::lines(&format!("disk {}", disk.name), &disks, held));
         }
-        // A snapshot is made in the project of its disk.
-        let projects: BTreeSet<_> = persistent.iter().map(|disk| &disk.project).collect();
+        // A snapshot is made in the project of its disk, a firewall rule in that of its network.
+        let networks = facts.nics.iter().map(|nic| &nic.network.project);
+        let projects: BTreeSet<_> = persistent.iter().map(|disk| &disk.project).chain(networks).collect();
         for project in projects {
             let held = home::held(&self.access, &api.clients.credentials, project, &rest).await;
             lines.extend(self::lines(&format!("project {project}"), &rest, &held));

@@ -50,21 +50,7 @@ impl DiskRef {
 
     /// Reads a link such as `https://www.googleapis.com/compute/v1/projects/P/zones/Z/disks/D`, whole.
     fn parse(link: &str) -> Option<Self> {
-        let path = match link.strip_prefix("https://") {
-            Some(rest) => {
-                let mut parts = rest.splitn(4, '/');
-                let (_host, service, version) = (parts.next()?, parts.next()?, parts.next()?);
-                (service == "compute" && version.bytes().all(|c| c.is_ascii_alphanumeric())).then_some(())?;
-                parts.next()?
-            }
-            None => link,
-        };
-        let mut parts = path.split('/');
-        let (Some("projects"), Some(project), Some(kind), Some(place), Some("disks"), Some(name), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return None;
-        };
+        let [project, kind, place, "disks", name] = *parts(link)? else { return None };
         let place = match kind {
             "zones" => Place::Zone(place.parse().ok()?),
             // A location may be a zone; a regional disk never is in one.
@@ -73,6 +59,42 @@ impl DiskRef {
         };
         Some(Self { project: project.parse().ok()?, place, name: name.parse().ok()? })
     }
+}
+
+/// A VPC network by its full name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NetworkRef {
+    /// The project that owns it: in a Shared VPC, the host's.
+    pub project: ProjectId,
+    /// Its name there.
+    pub name: GceName,
+}
+
+impl NetworkRef {
+    /// `projects/P/global/networks/N`.
+    pub fn path(&self) -> String {
+        format!("projects/{}/global/networks/{}", self.project, self.name)
+    }
+
+    /// Reads a link, whole.
+    pub(crate) fn parse(link: &str) -> Option<Self> {
+        let [project, "global", "networks", name] = *parts(link)? else { return None };
+        Some(Self { project: project.parse().ok()?, name: name.parse().ok()? })
+    }
+}
+
+/// The parts of a link behind `projects/`.
+fn parts(link: &str) -> Option<Box<[&str]>> {
+    let path = match link.strip_prefix("https://") {
+        Some(rest) => {
+            let mut parts = rest.splitn(4, '/');
+            let (_host, service, version) = (parts.next()?, parts.next()?, parts.next()?);
+            (service == "compute" && version.bytes().all(|c| c.is_ascii_alphanumeric())).then_some(())?;
+            parts.next()?
+        }
+        None => link,
+    };
+    Some(path.strip_prefix("projects/")?.split('/').collect())
 }
 
 /// An instance as a record names it: the id is never used twice, the names are for people and for the few calls that
@@ -103,6 +125,11 @@ impl InstanceRef {
     /// `projects/P/zones/Z/instances/ID`: a call with the number never reaches another instance of the same name.
     pub(crate) fn path(&self) -> String {
         format!("projects/{}/zones/{}/instances/{}", self.project, self.zone, self.id)
+    }
+
+    /// The same by name, where a call takes no number.
+    pub(crate) fn named(&self) -> String {
+        format!("projects/{}/zones/{}/instances/{}", self.project, self.zone, self.name)
     }
 
     /// The words that every command about an instance ends in.
@@ -138,6 +165,17 @@ pub struct AttachedDisk {
     pub auto_delete: bool,
 }
 
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nic {
+    /// `nic0` is the primary one.
+    pub name: String,
+    /// The network that it is in.
+    pub network: NetworkRef,
+    /// Its external addresses, IPv4 and IPv6, as text.
+    pub external: Vec<String>,
+}
+
 /// An instance, as far as responders need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GceFacts {
@@ -147,6 +185,10 @@ pub struct GceFacts {
     pub name: GceName,
     /// Everything that is attached.
     pub disks: Vec<AttachedDisk>,
+    /// Its network interfaces, the primary one first.
+    pub nics: Vec<Nic>,
+    /// Its network tags.
+    pub tags: Vec<String>,
     /// `RUNNING`, `TERMINATED` …
     pub status: String,
     /// Its labels.
@@ -157,6 +199,8 @@ pub struct GceFacts {
     pub deletion_protection: bool,
     /// The group that says to have made it. A hint: the instance's own account can rewrite it.
     pub created_by: Option<String>,
+    /// What its own metadata says about OS Login; the project decides where it says nothing.
+    pub os_login: Option<bool>,
     /// It carries the label that asks for being left alone.
     pub exempt: bool,
 }
@@ -165,12 +209,19 @@ pub struct GceFacts {
 pub(crate) const EXEMPT_LABEL: &str = "stanch-exempt";
 
 impl GceFacts {
+    /// A node of GKE Autopilot: Google manages it, and refuses changes to it (GKE: "Autopilot overview"). Its name
+    /// begins so, and labels of GKE are on it.
+    pub fn is_autopilot(&self) -> bool {
+        self.name.as_str().starts_with("gk3-") && self.labels.keys().any(|label| label.starts_with("goog-gke-"))
+    }
+
     /// Reads an instance resource.
     pub(crate) fn read(instance: model::Instance, asked: &str) -> Result<Self> {
         let odd = |what: &str| Error::new(Kind::Internal, "compute.instances.get", what).on(asked);
         let id = instance.id.ok_or_else(|| odd("the answer has no id"))?;
         let name = instance.name.ok_or_else(|| odd("the answer has no name"))?;
-        let metadata = instance.metadata.unwrap_or_default().items;
+        let metadata = instance.metadata.unwrap_or_default();
+        let nics = instance.network_interfaces.into_iter();
         Ok(Self {
             id: id.to_string().parse().map_err(|_| odd("the answer has no valid id"))?,
             name: name.parse().map_err(|_| odd("the answer has no valid name"))?,
@@ -179,10 +230,12 @@ impl GceFacts {
                 .into_iter()
                 .map(|disk| attached(disk).ok_or_else(|| odd("the answer has a disk of an unknown form")))
                 .collect::<Result<_>>()?,
-            created_by: metadata
-                .into_iter()
-                .find(|item| item.key.as_deref() == Some("created-by"))
-                .and_then(|item| item.value),
+            nics: nics
+                .map(|nic| interface(nic).ok_or_else(|| odd("the answer has an interface of an unknown form")))
+                .collect::<Result<_>>()?,
+            tags: instance.tags.unwrap_or_default().items,
+            created_by: entry(&metadata, "created-by").map(str::to_owned),
+            os_login: os_login(&metadata),
             exempt: instance.labels.contains_key(EXEMPT_LABEL),
             status: instance.status.map(|status| status.to_string()).unwrap_or_default(),
             service_account: instance
@@ -196,6 +249,33 @@ impl GceFacts {
             labels: instance.labels.into_iter().collect(),
         })
     }
+
+    /// Every network that it is in, once.
+    pub fn networks(&self) -> Vec<&NetworkRef> {
+        let mut networks: Vec<_> = self.nics.iter().map(|nic| &nic.network).collect();
+        networks.sort();
+        networks.dedup();
+        networks
+    }
+}
+
+/// An entry of metadata.
+pub(crate) fn entry<'a>(metadata: &'a model::Metadata, key: &str) -> Option<&'a str> {
+    metadata.items.iter().find(|item| item.key.as_deref() == Some(key)).and_then(|item| item.value.as_deref())
+}
+
+/// What metadata says about OS Login: a bool, in any case (Compute Engine: "Set up OS Login").
+pub(crate) fn os_login(metadata: &model::Metadata) -> Option<bool> {
+    entry(metadata, "enable-oslogin").map(|value| value.eq_ignore_ascii_case("true"))
+}
+
+fn interface(nic: model::NetworkInterface) -> Option<Nic> {
+    let name = nic.name.filter(|name| name.strip_prefix("nic").is_some_and(|number| number.parse::<u8>().is_ok()))?;
+    let network = NetworkRef::parse(&nic.network?)?;
+    let v4 = nic.access_configs.into_iter().filter_map(|config| config.nat_ip);
+    let v6 = nic.ipv_6_access_configs.into_iter().filter_map(|config| config.external_ipv_6);
+    let external = v4.chain(v6).map(|address| crate::mark::plain(&address, 50)).collect();
+    Some(Nic { name, network, external })
 }
 
 fn attached(disk: model::AttachedDisk) -> Option<AttachedDisk> {
@@ -247,6 +327,20 @@ mod tests {
             "http://www.googleapis.com/compute/v1/projects/acme-prod/zones/europe-west1-b/disks/web-1",
         ] {
             assert!(DiskRef::parse(bad).is_none(), "{bad:?} is accepted");
+        }
+    }
+
+    #[test]
+    fn a_network_may_be_in_another_project() {
+        let link = "https://www.googleapis.com/compute/v1/projects/acme-host/global/networks/shared";
+        assert_eq!(NetworkRef::parse(link).expect("a network").path(), "projects/acme-host/global/networks/shared");
+        for bad in [
+            "",
+            "projects/acme-host/global/networks/",
+            "projects/acme-host/global/networks/a/b",
+            "projects/acme-host/regions/r/networks/a",
+        ] {
+            assert!(NetworkRef::parse(bad).is_none(), "{bad:?} is accepted");
         }
     }
 }

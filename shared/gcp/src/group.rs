@@ -16,7 +16,7 @@ use google_cloud_compute_v1::{
 use google_cloud_gax::paginator::ItemPaginator as _;
 use serde::{Deserialize, Serialize};
 use stanch_core::{
-    Error, Kind, Result,
+    Error, IncidentId, Kind, Result,
     names::{GceId, GceName, Location, ProjectId, Zone},
     target::GceInstance,
 };
@@ -27,7 +27,9 @@ use crate::{
     api::GceApi,
     clients::{Access, bound},
     facts::{GceFacts, InstanceRef, Place},
-    fault, wait,
+    fault,
+    mark::next_order,
+    wait,
 };
 
 /// A group, by its full name.
@@ -90,9 +92,30 @@ pub struct Managed {
 }
 
 impl Managed {
+    /// What it is to the guard, which limits how much of a group may be lost at once.
+    pub fn pool(&self) -> (String, usize) {
+        (format!("mig/{}", self.group.short()), usize::try_from(self.size).unwrap_or(usize::MAX))
+    }
+
     /// The group is already letting the instance go.
     pub fn is_leaving(&self) -> bool {
         matches!(self.action.as_str(), "ABANDONING" | "DELETING")
+    }
+
+    /// Why a responder that cuts an instance refuses a member: the group would replace it.
+    pub fn in_service(&self, responder: &str, incident: &IncidentId, target: &GceInstance) -> Error {
+        let next = next_order("gcp-release-instance", incident, target.clone().into());
+        let why = format!(
+            "it is in service in the managed group {}, which would replace it, and the evidence with it; take it out \
+             first: {next} (or set even_if_managed)",
+            self.group.name
+        );
+        Error::new(Kind::Refused, responder, why)
+    }
+
+    /// How many members, for the guard's limit on what a group may lose at once.
+    pub fn members(&self) -> usize {
+        usize::try_from(self.size).unwrap_or(usize::MAX)
     }
 }
 
@@ -329,7 +352,7 @@ impl Groups {
     }
 }
 
-fn unbuilt(error: google_cloud_gax::client_builder::Error) -> Error {
+pub(crate) fn unbuilt(error: google_cloud_gax::client_builder::Error) -> Error {
     Error::new(Kind::Internal, "gcp:connect", "the client cannot be built").because(error)
 }
 

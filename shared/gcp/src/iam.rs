@@ -213,6 +213,11 @@ impl Slot for IamSlot {
         Disruption::Service
     }
 
+    /// Each write says what shall be, so that writing it twice is the same as once.
+    fn repeatable(&self) -> bool {
+        true
+    }
+
     fn lag(&self) -> Duration {
         LAG
     }

@@ -148,6 +148,11 @@ impl Slot for IdentitySlot {
         }
     }
 
+    /// Each write says what shall be, so that writing it twice is the same as once.
+    fn repeatable(&self) -> bool {
+        true
+    }
+
     fn lag(&self) -> Duration {
         match self {
             Self::Power(_) => LAG,

@@ -1,7 +1,7 @@
 //! Names, labels, request ids and shell words, made from names that we were given.
 
 use stanch_core::{
-    Mark,
+    IncidentId, Mark, Mode, Order, Target,
     names::{GceId, GceName},
 };
 use uuid::Uuid;
@@ -50,6 +50,19 @@ pub(crate) fn snapshot_name(mark: &Mark, disk: &GceName, disk_id: &GceId) -> Opt
 pub(crate) fn request_id(mark: &Mark, disk_id: &GceId, name: &GceName, attempt: u32) -> String {
     let text = format!("stanch:{}:{}:{disk_id}:{name}:{attempt}", mark.incident, mark.record);
     Uuid::new_v5(&Uuid::NAMESPACE_URL, text.as_bytes()).to_string()
+}
+
+/// The order for another responder, ready to paste.
+pub fn next_order(responder: &str, incident: &IncidentId, target: Target) -> String {
+    next_order_with(responder, incident, target, serde_json::Value::Null)
+}
+
+/// The same with options.
+pub fn next_order_with(responder: &str, incident: &IncidentId, target: Target, options: serde_json::Value) -> String {
+    let order =
+        Order { mode: Mode::Apply, incident: incident.clone(), target, options, requested_by: None, protected: false };
+    // Orders are plain data; the fallback names at least the responder.
+    serde_json::to_string(&order).map_or_else(|_| responder.to_owned(), |order| format!("{responder} {order}"))
 }
 
 /// One word for a shell.

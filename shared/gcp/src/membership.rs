@@ -135,6 +135,11 @@ impl Slot for MembershipSlot {
         }
     }
 
+    /// Who is not a member is not abandoned again, a size is a size, and a number is never used twice.
+    fn repeatable(&self) -> bool {
+        true
+    }
+
     fn lag(&self) -> Duration {
         match self {
             Self::Size(_) => Duration::from_secs(30),

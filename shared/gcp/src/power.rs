@@ -3,7 +3,7 @@
 use google_cloud_compute_v1::model::{Instance, InstancesSetServiceAccountRequest, instance::Status};
 use stanch_core::{Error, Kind, Result, names::ServiceAccountEmail};
 
-use crate::{api::GceApi, facts::InstanceRef, fault, wait};
+use crate::{api::GceApi, facts::InstanceRef, fault};
 
 const GET: &str = "compute.instances.get";
 
@@ -48,9 +48,11 @@ macro_rules! operate {
         let call = client.$method().set_project(project).set_zone(zone).set_instance(vm.id.as_str());
         let first = call$(.$set($value))*.send().await;
         let again = |id: String| client.get_operation().set_project(project).set_zone(zone).set_operation(id).send();
-        wait::settled($name, &vm.path(), first, again).await
+        $crate::wait::settled($name, &vm.path(), first, again).await
     }};
 }
+
+pub(crate) use operate;
 
 pub(crate) async fn start(api: &GceApi, vm: &InstanceRef) -> Result<()> {
     operate!(api, vm, "compute.instances.start", start)

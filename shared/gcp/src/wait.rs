@@ -8,7 +8,8 @@ use stanch_core::{Error, Kind, Result};
 
 use crate::fault;
 
-/// How long one write waits for its operation, to say why it failed. The driver looks for as long as the slot's lag.
+/// How long one write waits for its operation, to say why it failed. One that runs longer is of unknown outcome: the
+/// driver looks for as long as the slot's lag.
 const WAIT: Duration = Duration::from_secs(16);
 /// How long it pauses between two looks: at first hardly, then two seconds.
 const PAUSES: [u64; 4] = [50, 200, 500, 1000];
@@ -37,6 +38,7 @@ where
     }
     match fault::operation(operation, resource, &answer) {
         Some(error) => Err(error),
-        None => Ok(()),
+        None if answer.status == Some(Status::Done) => Ok(()),
+        None => Err(Error::new(Kind::Unavailable, operation, "the accepted operation is still running").on(resource)),
     }
 }

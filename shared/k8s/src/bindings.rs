@@ -1,7 +1,5 @@
 //! Role bindings: whom they give what.
 
-use std::cell::Cell;
-
 use http::{Request, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -136,24 +134,19 @@ impl KubeApi {
     /// # Errors
     /// [`stanch_core::Kind::Denied`] without `list` on both kinds.
     pub async fn bindings(&self, wanted: impl Fn(&Binding) -> bool) -> Result<Vec<Binding>> {
-        let (mut found, strange) = (Vec::new(), Cell::new(0));
+        let mut found = Vec::new();
         for (plural, kind) in [("clusterrolebindings", "ClusterRoleBinding"), ("rolebindings", "RoleBinding")] {
             let list = List::of(Resource::new(GROUP, "v1", plural, kind));
-            let pick = |item: Value| {
-                let binding = self.binding(&item);
-                strange.set(strange.get() + usize::from(binding.is_none()));
-                binding.filter(|it| wanted(it))
+            let pick = |item: Value| match self.binding(&item) {
+                None => Some(None),
+                Some(binding) => wanted(&binding).then_some(Some(binding)),
             };
             found.extend(self.list(&list, pick).await?);
         }
         // One that is passed over in silence would be where the attacker's rights stay.
-        match strange.get() {
-            0 => Ok(found),
-            many => {
-                let message = format!("{many} bindings have names that cannot be written in a path");
-                Err(Error::new(Kind::Internal, format!("list rolebindings.{GROUP}"), message))
-            }
-        }
+        let message = "a binding has a name that cannot be written in a path";
+        let strange = || Error::new(Kind::Internal, format!("list rolebindings.{GROUP}"), message);
+        found.into_iter().map(|binding| binding.ok_or_else(strange)).collect()
     }
 
     fn binding(&self, item: &Value) -> Option<Binding> {

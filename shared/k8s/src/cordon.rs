@@ -2,7 +2,7 @@
 
 use stanch_core::{Change, Mark};
 
-use crate::{Annotation, KubeSlot, KubeState, MARKS, Marks, NodeFacts, Taint, Unschedulable, marks};
+use crate::{Annotation, KubeSlot, KubeState, NodeFacts, Taint, Unschedulable, marked};
 
 /// The quarantine taint. A kubelet can set its own Node schedulable again; its taints it cannot change.
 pub const QUARANTINE: (&str, &str) = ("stanch.dev/quarantine", "NoSchedule");
@@ -16,8 +16,6 @@ pub fn cordon(facts: &NodeFacts, mark: &Mark) -> Vec<Change<KubeSlot>> {
     let node = || facts.object_ref();
     let (key, effect) = QUARANTINE;
     let taint = facts.taint(key, effect);
-    let mut present = facts.annotations.clone();
-    present.retain(|key, _| MARKS.contains(&key.as_str()));
 
     let mut changes = vec![
         Change {
@@ -31,12 +29,8 @@ pub fn cordon(facts: &NodeFacts, mark: &Mark) -> Vec<Change<KubeSlot>> {
             // Whatever its value, it keeps pods away.
             after: KubeState::text(Some(taint.unwrap_or_default())),
         },
-        Change {
-            slot: Marks { object: node() }.into(),
-            before: KubeState::entries(present),
-            after: KubeState::entries(marks(mark)),
-        },
     ];
+    changes.extend(marked(node(), &facts.annotations, mark));
     changes.extend(KEEP_NODE.map(|key| Change {
         slot: Annotation { object: node(), key: key.to_owned() }.into(),
         before: KubeState::text(facts.annotations.get(key).map(String::as_str)),

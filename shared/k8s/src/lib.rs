@@ -26,10 +26,12 @@ mod facts;
 mod gitops;
 mod identify;
 mod image;
+mod labels;
 mod list;
 mod lodgers;
 mod makers;
 mod object;
+mod outlook;
 mod own;
 mod patch;
 mod pods;
@@ -55,6 +57,7 @@ pub use identify::{
     AccountFacts, AccountNamed, GranteeFacts, KubeTarget, NamespaceFacts, PodFound, PodsFacts, Spared, WorkloadNamed,
 };
 pub use image::ImageName;
+pub use labels::{ISOLATE, checked_annotations, checked_labels, checked_node_labels, marked};
 pub use list::List;
 pub use lodgers::{Budget, Lodger};
 pub use makers::Maker;
@@ -63,11 +66,11 @@ pub use pods::{Container, Owner, PodFacts, Role, owner_of};
 pub use removal::How;
 pub use selector::Selector;
 pub use slot::{
-    Annotation, Compare, Fields, KubeSlot, KubeState, KubeToken, Label, MARKS, Marks, Object, Propagation,
+    Annotation, Compare, Exclusion, Fields, KubeSlot, KubeState, KubeToken, Label, MARKS, Marks, Object, Propagation,
     Removal, Renewal, Restart, Retain, Subjects, Taint, Unschedulable, Who, manifest_of, marks,
 };
 pub use target::{
     AccountByName, AccountOf, Grantee, Locate, NamespaceOf, PodOrGone, PodsOf, WorkloadByName, WorkloadOf,
 };
 pub use users::RunsAs;
-pub use workload::{WorkloadFacts, selector_of};
+pub use workload::{WorkloadFacts, rollout, selector_of};

@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_list_serves_all_who_wait() {
         let (traffic, node) = (Traffic::new(), "a".parse::<KubeName>().expect("a name"));
         let lists = AtomicUsize::new(0);
@@ -132,14 +132,14 @@ mod tests {
         assert!(before.elapsed() >= LIST_FIRST, "a later look gets a later list, and not at once");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_pace_is_kept() {
         let traffic = Traffic::new();
-        traffic.limit(Some(10));
+        traffic.limit(Some(50));
         let begun = Instant::now();
-        for _ in 0..21 {
+        for _ in 0..11 {
             drop(traffic.turn().await);
         }
-        assert_eq!(begun.elapsed().as_millis() / 100, 20);
+        assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
     }
 }

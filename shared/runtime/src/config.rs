@@ -2,12 +2,16 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use stanch_core::{Error, Guard, Result, target::Cluster};
+use stanch_core::{Error, Guard, Result, names::AccountId, target::Cluster};
+use stanch_signals::Limits;
 
 use crate::{env::Env, yaml};
 
 /// How long one delivery may take where nothing is said: Cloud Run's own default.
 const TIMEOUT: Duration = Duration::from_mins(5);
+
+/// The largest body that can be allowed, in KiB: a message of Pub/Sub (10 MB) in base64, with room.
+const MOST_KIB: usize = 16 * 1024;
 
 /// Who runs us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +29,20 @@ pub(crate) struct Config {
     pub(crate) observe: bool,
     pub(crate) guard: Guard,
     pub(crate) ledger: Ledger,
-    /// The cluster of what names none.
-    pub(crate) cluster: Option<Cluster>,
+    /// How detectors' events are read.
+    pub(crate) signals: Signals,
     /// How long one delivery may take.
     pub(crate) timeout: Duration,
+}
+
+/// What the decoder of events knows besides the bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Signals {
+    /// The cluster of what names none.
+    pub(crate) cluster: Option<Cluster>,
+    /// The accounts that may speak for others.
+    pub(crate) detector_accounts: Vec<AccountId>,
+    pub(crate) limits: Limits,
 }
 
 /// `KIND:PLACE`.
@@ -53,10 +67,6 @@ impl Config {
             Some(text) => yaml::setting::<Guard>("STANCH_GUARD", &text)?.validated()?,
             None => Guard::default(),
         };
-        let cluster = env
-            .text("STANCH_CLUSTER")?
-            .map(|text| text.trim().parse::<Cluster>().map_err(|error| error.within("STANCH_CLUSTER")))
-            .transpose()?;
         let timeout = match env.text("STANCH_TIMEOUT")? {
             Some(text) => match text.trim().parse::<u32>() {
                 Ok(seconds @ 1..=3600) => Duration::from_secs(seconds.into()),
@@ -66,7 +76,29 @@ impl Config {
         };
         // A person who types `apply` means it; what only watches is what nobody watches.
         let observe = observe && place == Place::Function;
-        Ok(Self { observe, guard, ledger: Ledger::read(env, place)?, cluster, timeout })
+        Ok(Self { observe, guard, ledger: Ledger::read(env, place)?, signals: Signals::read(env)?, timeout })
+    }
+}
+
+impl Signals {
+    fn read(env: &Env) -> Result<Self> {
+        let cluster = env
+            .text("STANCH_CLUSTER")?
+            .map(|text| text.trim().parse::<Cluster>().map_err(|error| error.within("STANCH_CLUSTER")))
+            .transpose()?;
+        let accounts = env.text("STANCH_DETECTOR_ACCOUNTS")?.unwrap_or_default();
+        let accounts = accounts.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let detector_accounts = accounts
+            .map(|text| text.parse().map_err(|error: Error| error.within("STANCH_DETECTOR_ACCOUNTS")))
+            .collect::<Result<_>>()?;
+        let mut limits = Limits::default();
+        if let Some(text) = env.text("STANCH_BODY_LIMIT")? {
+            limits.body = match text.trim().parse::<usize>() {
+                Ok(kib @ 256..=MOST_KIB) => kib * 1024,
+                _ => return Err(Error::invalid("STANCH_BODY_LIMIT", "must be 256 to 16384 KiB")),
+            };
+        }
+        Ok(Self { cluster, detector_accounts, limits })
     }
 }
 
@@ -151,10 +183,24 @@ mod tests {
             ("STANCH_CLUSTER", "prod"),
             ("STANCH_TIMEOUT", "0"),
             ("STANCH_TIMEOUT", "1h"),
+            ("STANCH_DETECTOR_ACCOUNTS", "111122223333,prod"),
+            ("STANCH_BODY_LIMIT", "1MiB"),
+            ("STANCH_BODY_LIMIT", "16385"),
         ] {
             let error = function(&[(name, value)]).expect_err(value).to_string();
             assert!(error.contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn how_events_are_read_can_be_set() -> Result<()> {
+        let signals = function(&[])?.signals;
+        assert_eq!((signals.detector_accounts.len(), signals.limits.body), (0, 1024 * 1024));
+        let signals =
+            function(&[("STANCH_DETECTOR_ACCOUNTS", "111122223333, 444455556666,"), ("STANCH_BODY_LIMIT", "12288")])?
+                .signals;
+        assert_eq!((signals.detector_accounts.len(), signals.limits.body), (2, 12 * 1024 * 1024));
+        Ok(())
     }
 
     #[test]

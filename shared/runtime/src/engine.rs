@@ -10,14 +10,20 @@ use stanch_core::{
 };
 use stanch_signals::Context;
 
-use crate::{answer::Answer, clock::SystemClock, config::Config, orders, store::LateStore};
+use crate::{
+    answer::Answer,
+    clock::SystemClock,
+    config::{Config, Signals},
+    orders,
+    store::LateStore,
+};
 
 /// A responder with all that it needs to act.
 pub(crate) struct Engine<R: Responder> {
     driver: Driver<R>,
     store: Arc<LateStore>,
     clock: Arc<dyn Clock>,
-    cluster: Option<Cluster>,
+    signals: Signals,
 }
 
 /// Who asks, and until when an answer is any use.
@@ -39,7 +45,7 @@ impl<R: Responder> Engine<R> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ledger: Arc<dyn stanch_core::Store> = Arc::clone(&store) as _;
         let driver = Driver::new(R::Cloud::from_env()?, ledger, config.guard, Arc::clone(&clock));
-        Ok(Self { driver: driver.observing(config.observe), store, clock, cluster: config.cluster })
+        Ok(Self { driver: driver.observing(config.observe), store, clock, signals: config.signals })
     }
 
     /// Builds what every order needs. What fails here fails again, and is reported, when it is needed.
@@ -56,17 +62,23 @@ impl<R: Responder> Engine<R> {
 
     /// The cluster of what names none.
     pub(crate) fn cluster(&self) -> Option<&Cluster> {
-        self.cluster.as_ref()
+        self.signals.cluster.as_ref()
     }
 
-    /// The alerts that a detector's body holds.
+    /// The largest body that is read.
+    pub(crate) fn body_limit(&self) -> usize {
+        self.signals.limits.body
+    }
+
+    /// The alerts that a detector's body holds, and an error for each item of a batch that cannot be read.
     ///
     /// # Errors
     /// [`Kind::Invalid`], naming the field.
-    pub(crate) fn alerts(&self, body: &[u8]) -> Result<Vec<Alert>> {
-        let context = Context::new(self.cluster.clone(), self.now());
+    pub(crate) fn alerts(&self, body: &[u8]) -> Result<Vec<Result<Alert>>> {
+        let Signals { cluster, detector_accounts, limits } = self.signals.clone();
+        let context = Context { detector_accounts, limits, ..Context::new(cluster, self.now()) };
         // The decoder is pure and total; should it panic all the same, one body must not take the others with it.
-        std::panic::catch_unwind(AssertUnwindSafe(|| stanch_signals::decode(body, &context)))
+        std::panic::catch_unwind(AssertUnwindSafe(|| stanch_signals::decode_each(body, &context)))
             .unwrap_or_else(|_| Err(panicked("decode")))
     }
 
@@ -74,19 +86,29 @@ impl<R: Responder> Engine<R> {
     pub(crate) async fn event(&self, body: &[u8], job: &Job) -> Answer {
         let started = self.now();
         match orders::refuse_inside(body).and_then(|()| self.alerts(body)) {
-            Ok(alerts) => self.alerted(&alerts, job).await,
+            Ok(items) => self.alerted(&items, job).await,
             Err(error) => {
-                tracing::error!(%error, kind = error.kind().as_str(), "the event cannot be used");
                 let panicked = error.kind() == Kind::Internal;
-                let report = Report::of_error(R::NAME, Mode::Apply, &error, started, self.now());
-                Answer { reports: vec![report], panicked }
+                Answer { reports: vec![self.unreadable(&error, started)], panicked }
             }
         }
     }
 
-    async fn alerted(&self, alerts: &[Alert], job: &Job) -> Answer {
+    fn unreadable(&self, error: &Error, started: Timestamp) -> Report {
+        tracing::error!(%error, kind = error.kind().as_str(), "the event cannot be used");
+        Report::of_error(R::NAME, Mode::Apply, error, started, self.now())
+    }
+
+    async fn alerted(&self, items: &[Result<Alert>], job: &Job) -> Answer {
         let mut answer = Answer::of(Vec::new());
-        for alert in alerts {
+        for item in items {
+            let alert = match item {
+                Ok(alert) => alert,
+                Err(error) => {
+                    answer.reports.push(self.unreadable(error, self.now()));
+                    continue;
+                }
+            };
             let (incident, rule) = (alert.incident.as_str(), alert.rule.as_str());
             let orders = Order::from_alert::<R>(alert);
             if orders.is_empty() {

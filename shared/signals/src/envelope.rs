@@ -1,10 +1,15 @@
-//! CloudEvents in structured mode ("CloudEvents 1.0.2", "JSON Event Format 1.0.2"). Binary mode has its
-//! attributes in HTTP headers and is the host's matter.
+//! CloudEvents in structured mode ("CloudEvents 1.0.2", "JSON Event Format 1.0.2"), and in binary mode, whose attributes
+//! are HTTP headers ("HTTP Protocol Binding 1.0.2"), as a recorded request: `headers` and `body`. A host takes the body
+//! of a live request itself. Batched mode is a list of structured events.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use stanch_core::Result;
 
-use crate::{Limits, at::At, document::Document};
+use crate::{
+    Limits,
+    at::At,
+    document::{Document, keys},
+};
 
 /// What an envelope holds.
 pub(crate) enum Inner<'a> {
@@ -32,7 +37,7 @@ pub fn unwrap_cloudevent(bytes: &[u8]) -> Result<Option<Vec<u8>>> {
 
 /// Does the document say that it is a CloudEvent?
 pub(crate) fn is_cloudevent(document: &At<'_>) -> bool {
-    document.marks(&["specversion"]) != 0
+    document.marks(keys!["specversion"]) != 0
 }
 
 /// The data: a JSON value as `data`, or bytes as `data_base64`, never both. `data` as text is refused: for a JSON
@@ -60,6 +65,31 @@ pub(crate) fn unwrap<'a>(event: &At<'a>) -> Result<Inner<'a>> {
         (true, false) => Err(data.wrong("must be an object")),
         (false, true) => decode_base64(&encoded),
     }
+}
+
+/// The body of a recorded request in binary mode. A body as text is refused: that is how a function URL or an API
+/// gateway would hand on what anybody posts.
+pub(crate) fn binary<'a>(request: &At<'a>) -> Result<At<'a>> {
+    let headers = request.get("headers")?;
+    let is = |key: &At<'_>, name: &str| matches!(key.text(), Ok(Some(key)) if key.eq_ignore_ascii_case(name));
+    let header = |name: &str| headers.entries().find(|(key, _)| is(key, name)).map(|(_, at)| at);
+    let version = header("ce-specversion").ok_or_else(|| headers.wrong("must hold ce-specversion"))?;
+    if version.text()? != Some("1.0") {
+        return Err(version.wrong("must be 1.0"));
+    }
+    for name in ["ce-id", "ce-source", "ce-type"] {
+        let at = header(name).ok_or_else(|| headers.wrong(format!("must hold {name}")))?;
+        if at.required_text()?.is_empty() {
+            return Err(at.wrong("must not be empty"));
+        }
+    }
+    if let Some(content) = header("content-type")
+        && !content.text()?.is_some_and(is_json)
+    {
+        return Err(content.wrong("must be a JSON content type"));
+    }
+    let body = request.get("body")?;
+    if body.is_object() { Ok(body) } else { Err(body.wrong("must be an object")) }
 }
 
 /// Standard base64 with padding (RFC 4648, section 4), nothing else: not the URL-safe alphabet, no white space.
@@ -93,6 +123,32 @@ mod tests {
             assert_eq!(unwrap_cloudevent(event.to_string().as_bytes())?.as_deref(), Some(&br#"{"a":1}"#[..]));
         }
         assert_eq!(unwrap_cloudevent(b"{}")?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn binary_mode_has_its_attributes_in_headers() -> Result<()> {
+        let request = json!({
+            "headers": {"Ce-Specversion": "1.0", "ce-id": "1", "CE-Source": "//x", "Ce-Type": "t",
+                "Content-Type": "application/json; charset=utf-8"},
+            "body": {"a": 1},
+        });
+        let read = |request: &Value| -> Result<Option<String>> {
+            let text = request.to_string();
+            let document = Document::read(text.as_bytes(), &Limits::default())?;
+            Ok(binary(&document.top())?.raw().map(str::to_owned))
+        };
+        assert_eq!(read(&request)?.as_deref(), Some(r#"{"a":1}"#));
+        for (pointer, value) in [
+            ("/headers/Ce-Specversion", json!("0.3")),
+            ("/headers/Ce-Specversion", json!(null)),
+            ("/headers/ce-id", json!("")),
+            ("/headers/Content-Type", json!("text/plain")),
+            ("/body", json!("{}")),
+            ("/body", json!(null)),
+        ] {
+            assert!(read(&crate::testing::with(request.clone(), pointer, value)).is_err(), "{pointer}");
+        }
         Ok(())
     }
 

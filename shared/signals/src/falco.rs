@@ -3,8 +3,8 @@
 //!
 //! - Falco does not name the cluster: `STANCH_CLUSTER` does, and without it the alert is refused.
 //! - Names come from `output_fields` only. The `output` text holds command lines, which the attacker writes.
-//! - Subjects: `k8s.ns.name` and `k8s.pod.name` (with `k8s.pod.uid`); for `k8s_audit` the `ka.target.*` object and
-//!   `ka.user.name`; `k8s.node.name`. The `hostname` is the node of a host process only when no pod and no container
+//! - Subjects: `k8s.ns.name` and `k8s.pod.name` (with `k8s.pod.uid`), or the same of the plugin `k8smeta`; for
+//!   `k8s_audit` the `ka.target.*` object and `ka.user.name` ([`crate::kube_call`]); `k8s.node.name`. The `hostname` is the node of a host process only when no pod and no container
 //!   is named, and may be the name of Falco's own pod, so it is looked up before anything is done.
 //! - Priority: Emergency and Alert are critical, Critical high, Error and Warning medium, Notice low, Informational
 //!   and Debug info. Anything else is refused.
@@ -15,14 +15,15 @@
 
 use stanch_core::{
     Alert, Error, Result, Severity, Source, Target,
-    names::{KubeName, KubeUid, Namespace, WorkloadKind},
+    names::{KubeName, KubeUid, Namespace},
     target::{Cluster, Pod},
 };
 
 use crate::{
     Context,
-    at::At,
+    at::{At, agree},
     kube,
+    kube_call::{self, Call, Judgement},
     text::{Notes, incident, plain},
 };
 
@@ -60,24 +61,36 @@ pub(crate) fn alert_in(alert: &At<'_>, cluster: &Cluster) -> Result<Alert> {
     };
     let source = alert.get("source")?.text()?;
     let hostname = alert.get("hostname")?;
-    let subjects = subjects(&fields, source, rule, &hostname, cluster, &mut notes)?;
-    let acted_as = fields.get("ka.impuser.name")?.text()?.map(plain);
+    let named = Named {
+        namespace: fields.one(["k8s.ns.name", "k8smeta.ns.name"])?,
+        pod: fields.one(["k8s.pod.name", "k8smeta.pod.name"])?,
+        uid: fields.one(["k8s.pod.uid", "k8smeta.pod.uid"])?,
+        container: fields.get("container.id")?,
+        hostname,
+        source,
+    };
+    let (subjects, inactive) = subjects(&fields, &named, rule, cluster, &mut notes)?;
 
-    let text = |key: &'static str| -> Result<&str> { Ok(fields.get(key)?.text()?.unwrap_or_default()) };
-    let (pod, uid) = (text("k8s.pod.name")?, text("k8s.pod.uid")?);
+    let (pod, uid) = (text(&named.pod)?, text(&named.uid)?);
+    // A system call has no fields of an API call.
+    let called = |key: &'static str| match source {
+        Some("syscall") => Ok(""),
+        _ => text(&fields.get(key)?),
+    };
+    let acted_as = Some(called("ka.impuser.name")?).filter(|name| !name.is_empty()).map(plain);
     // Two replicas of Falco can report the same call to the Kubernetes API.
-    let host = if pod.is_empty() && source != Some("k8s_audit") { hostname.text()?.unwrap_or_default() } else { "" };
+    let host = if pod.is_empty() && source != Some("k8s_audit") { text(&hostname)? } else { "" };
     let name = cluster.to_string();
     let parts = [
         name.as_str(),
         rule,
-        text("k8s.ns.name")?,
+        text(&named.namespace)?,
         if uid.is_empty() { pod } else { uid },
-        text("container.id")?,
-        text("ka.user.name")?,
-        text("ka.target.resource")?,
-        text("ka.target.namespace")?,
-        text("ka.target.name")?,
+        text(&named.container)?,
+        called("ka.user.name")?,
+        called("ka.target.resource")?,
+        called("ka.target.namespace")?,
+        called("ka.target.name")?,
         host,
         &time.as_second().div_euclid(WINDOW).to_string(),
     ];
@@ -86,10 +99,25 @@ pub(crate) fn alert_in(alert: &At<'_>, cluster: &Cluster) -> Result<Alert> {
         first_seen: Some(time),
         last_seen: Some(time),
         subjects,
+        inactive: inactive.map(str::to_owned),
         acted_as,
         note: notes.finish(),
         ..Alert::new(incident("falco", &parts)?, Source::Falco, plain(rule))
     })
+}
+
+fn text<'a>(at: &At<'a>) -> Result<&'a str> {
+    at.text().map(Option::unwrap_or_default)
+}
+
+/// What names the subject of a system call.
+struct Named<'a> {
+    namespace: At<'a>,
+    pod: At<'a>,
+    uid: At<'a>,
+    container: At<'a>,
+    hostname: At<'a>,
+    source: Option<&'a str>,
 }
 
 /// `output_fields`: keys with dots, values null, `""` or `<NA>` where Falco knows nothing.
@@ -104,6 +132,14 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A field that the container runtime knows and, under another name, the `k8smeta` plugin.
+    fn one(&self, keys: [&'static str; 2]) -> Result<At<'a>> {
+        let [first, second] = keys;
+        let (first, second) = (self.get(first)?, self.get(second)?);
+        agree([(first, first.text()?), (second, second.text()?)])?;
+        Ok(if first.is_present() { first } else { second })
+    }
+
     fn event_time(&self) -> Result<Option<jiff::Timestamp>> {
         let at = self.0.get("evt.time")?;
         let Some(nanoseconds) = at.integer()? else { return Ok(None) };
@@ -113,16 +149,16 @@ impl<'a> Fields<'a> {
 
 fn subjects(
     fields: &Fields<'_>,
-    source: Option<&str>,
+    named: &Named<'_>,
     rule: &str,
-    hostname: &At<'_>,
     cluster: &Cluster,
     notes: &mut Notes,
-) -> Result<Vec<Target>> {
+) -> Result<(Vec<Target>, Option<&'static str>)> {
     let mut subjects = Vec::new();
-    let namespace = fields.get("k8s.ns.name")?.name::<Namespace>()?;
-    let pod = fields.get("k8s.pod.name")?.name::<KubeName>()?;
-    let uid = fields.get("k8s.pod.uid")?.name::<KubeUid>()?;
+    let Named { hostname, source, .. } = *named;
+    let namespace = named.namespace.name::<Namespace>()?;
+    let pod = named.pod.name::<KubeName>()?;
+    let uid = named.uid.name::<KubeUid>()?;
     let names_pod = namespace.is_some() || pod.is_some();
     match (namespace, pod) {
         (Some(namespace), Some(name)) => {
@@ -134,21 +170,23 @@ fn subjects(
         (None, None) => {}
         _ => notes.add("the pod's namespace or name is missing"),
     }
+    let mut inactive = None;
     if source == Some("k8s_audit") {
-        kube::add(&mut subjects, audited(fields, cluster, notes)?);
-        kube::add(&mut subjects, kube::user(&fields.get("ka.user.name")?, cluster)?);
+        let judgement = audited(fields, cluster)?;
+        judgement.subjects.into_iter().for_each(|it| kube::add(&mut subjects, Some(it)));
+        inactive = judgement.inactive;
     }
     if let Some(name) = fields.get("k8s.node.name")?.name::<KubeName>()? {
         kube::add(&mut subjects, Some(kube::node(cluster, name)));
     }
-    let container = fields.get("container.id")?.text()?;
+    let container = named.container.text()?;
     let on_host = !names_pod && matches!(container, None | Some("host"));
     if subjects.is_empty()
         && on_host
         && matches!(source, None | Some("syscall"))
         && !rule.starts_with("Falco internal:")
     {
-        match hostname.text()?.map(str::parse::<KubeName>) {
+        match hostname.text()?.filter(|name| *name != "localhost").map(str::parse::<KubeName>) {
             Some(Ok(name)) => {
                 notes.add("the node is named by Falco's hostname");
                 subjects.push(kube::node(cluster, name));
@@ -160,23 +198,35 @@ fn subjects(
     if subjects.is_empty() {
         notes.add("the alert names nothing that a responder takes");
     }
-    Ok(subjects)
+    Ok((subjects, inactive))
 }
 
-/// The object of a Kubernetes API call ("Falco: Kubernetes audit events").
-fn audited(fields: &Fields<'_>, cluster: &Cluster, notes: &mut Notes) -> Result<Option<Target>> {
-    let resource = fields.get("ka.target.resource")?;
-    if !resource.text()?.is_some_and(|it| it == "pods" || kube::WORKLOADS.contains(&it)) {
-        return Ok(None);
-    }
-    let kind = resource.name::<WorkloadKind>()?;
-    let namespace = fields.get("ka.target.namespace")?.name::<Namespace>()?;
-    let name = fields.get("ka.target.name")?.name::<KubeName>()?;
-    let (Some(kind), Some(namespace), Some(name)) = (kind, namespace, name) else {
-        notes.add("the object's namespace or name is missing");
-        return Ok(None);
+/// A call to the Kubernetes API ("Falco: Kubernetes audit events"): its object and its caller, and whether it failed.
+fn audited(fields: &Fields<'_>, cluster: &Cluster) -> Result<Judgement> {
+    let text = |key: &'static str| -> Result<Option<&str>> { fields.get(key)?.text() };
+    let (at, user) = (fields.get("ka.target.name")?, fields.get("ka.user.name")?);
+    let Some(resource) = text("ka.target.resource")? else {
+        let mut judgement = Judgement::default();
+        kube::add(&mut judgement.subjects, kube::user(&user, cluster)?);
+        return Ok(judgement);
     };
-    Ok(Some(kube::pod_or_workload(cluster, kind, namespace, name, None)))
+    let failed = text("ka.response.code")?.is_some_and(|code| code.starts_with(['4', '5']));
+    let call = Call {
+        at,
+        verb: text("ka.verb")?.unwrap_or_default(),
+        resource,
+        subresource: text("ka.target.subresource")?,
+        namespace: text("ka.target.namespace")?,
+        name: at.text()?,
+        uid: None,
+        user,
+        extra: user.absent(),
+        request: user.absent(),
+        response: user.absent(),
+        failed,
+    };
+    // Falco's own rule says what it means.
+    kube_call::judge(&call, cluster, &mut Notes::default())
 }
 
 fn priority(at: &At<'_>) -> Result<Severity> {

@@ -42,7 +42,12 @@ impl<'a> Caller<'a> {
     }
 
     /// The target that the authenticated principal is, if a responder takes it.
-    pub(crate) fn target(&self, cluster: Option<&Cluster>, context: &Context, notes: &mut Notes) -> Result<Option<Target>> {
+    pub(crate) fn target(
+        &self,
+        cluster: Option<&Cluster>,
+        context: &Context,
+        notes: &mut Notes,
+    ) -> Result<Option<Target>> {
         let Some((at, text)) = &self.principal else { return Ok(None) };
         if let Some((pool, account)) = text.split_once(".svc.id.goog[") {
             return workload_identity(at, pool, account, cluster, context, notes);

@@ -64,16 +64,27 @@ pub(crate) fn judge(call: &Call<'_>, cluster: &Cluster, notes: &mut Notes) -> Re
     kube::add(&mut judgement.subjects, object(call, cluster, notes)?);
     kube::add(&mut judgement.subjects, caller_pod(call, cluster)?);
     kube::add(&mut judgement.subjects, kube::user(&call.user, cluster)?);
-    if call.failed {
-        judgement.inactive = Some("the call failed");
-    }
     let user = call.user.text()?.unwrap_or_default();
     if let Some((severity, tactic, note)) = meaning(call, user) {
         judgement.severity = Some(if call.failed { Severity::Low } else { severity });
         judgement.tactic = Some(tactic);
-        notes.add(note);
+        if !call.failed {
+            notes.add(note);
+        }
+    }
+    if call.failed {
+        judgement.inactive = Some("the call failed");
+    }
+    if judgement.subjects.is_empty() {
+        notes.add("neither the object nor the caller is one that a responder takes");
     }
     Ok(judgement)
+}
+
+/// Does a call mean nothing? Asked of every call of a batch, before anything is built.
+pub(crate) fn is_routine(call: &Call<'_>) -> bool {
+    let user = call.user.text().ok().flatten().unwrap_or_default();
+    meaning(call, user).is_none()
 }
 
 fn meaning(call: &Call<'_>, user: &str) -> Option<Meaning> {
@@ -150,7 +161,6 @@ fn object(call: &Call<'_>, cluster: &Cluster, notes: &mut Notes) -> Result<Optio
     let at = &call.at;
     let is_workload = kube::WORKLOADS.contains(&call.resource);
     if !["pods", "nodes", "serviceaccounts"].contains(&call.resource) && !is_workload {
-        notes.add("no responder takes this type of object");
         return Ok(None);
     }
     // A name that the server made up (generateName) stands in the answer only.

@@ -1,12 +1,14 @@
 //! Detectors' events, decoded into alerts: bytes in, alerts or one clear error out. Pure: no I/O and no clock.
 //!
-//! [`decode`] recognises the format and takes the wrappings off (Pub/Sub push, structured CloudEvents). Event
+//! [`decode`] recognises the format and takes the wrappings off (Pub/Sub push, structured CloudEvents, SQS, SNS, lists). Event
 //! fields come from an attacker's machine, so every document is read strictly, every name is a checked type from
 //! here on, two places that disagree are refused instead of one being picked, and no error repeats a value.
 //!
 //! | detector | wiring | module |
 //! |---|---|---|
 //! | Amazon GuardDuty | EventBridge, or findings as `GetFindings` answers them | `guardduty` |
+//! | AWS Security Hub | EventBridge (ASFF, OCSF, insights), or findings as its API answers them | `securityhub` |
+//! | Kubernetes audit | the API server's webhook; of EKS, CloudWatch Logs subscriptions | `audit`, `cloudwatch` |
 //! | Google Security Command Center | a continuous export to Pub/Sub, findings of the API | `scc` |
 //! | Google Cloud Logging | a sink to Pub/Sub: push, pull, or Eventarc | `logentry` |
 //! | Google Cloud Monitoring | a notification channel: Pub/Sub or webhook | `monitoring` |
@@ -20,6 +22,10 @@
 #![allow(clippy::doc_markdown, reason = "GuardDuty, EventBridge and CloudEvents are names, not code")]
 
 mod at;
+mod audit;
+mod aws;
+mod aws_envelope;
+mod cloudwatch;
 mod context;
 mod document;
 pub mod envelope;
@@ -35,14 +41,22 @@ mod objects;
 mod policy_report;
 pub mod pubsub;
 mod scc;
+mod securityhub;
+#[cfg(test)]
+mod testing;
 mod text;
 mod tracee;
 mod trivy;
 
 pub use context::{Context, Limits, MAX_BYTES};
+use jiff::{SignedDuration, Timestamp};
 use stanch_core::{Alert, Error, Result};
 
-use crate::{at::At, document::Document, envelope::Inner};
+use crate::{
+    at::At,
+    document::{Document, Keys},
+    envelope::Inner,
+};
 
 /// Why an alert from the future is inactive.
 const FUTURE: &str = "its time lies in the future";
@@ -78,12 +92,17 @@ pub fn decode_each(bytes: &[u8], context: &Context) -> Result<Vec<Result<Alert>>
     let mut decoder = Decoder { context, items: Vec::new() };
     decoder.bytes(bytes, Wrapped::default())?;
     for alert in decoder.items.iter_mut().flatten() {
-        let times = [alert.first_seen, alert.last_seen];
-        if alert.inactive.is_none() && times.into_iter().flatten().any(|it| guardduty::is_future(it, context.now)) {
-            alert.inactive = Some(FUTURE.to_owned());
-        }
+        distrust_future(alert, [alert.first_seen, alert.last_seen], context.now);
     }
     Ok(decoder.items)
+}
+
+/// An alert from further ahead than clocks differ is not acted on.
+fn distrust_future(alert: &mut Alert, times: [Option<Timestamp>; 2], now: Timestamp) {
+    let is_future = |time: Timestamp| time.duration_since(now) > SignedDuration::from_mins(5);
+    if alert.inactive.is_none() && times.into_iter().flatten().any(is_future) {
+        alert.inactive = Some(FUTURE.to_owned());
+    }
 }
 
 /// One body on its way to alerts.
@@ -93,8 +112,13 @@ struct Decoder<'c> {
 }
 
 impl Decoder<'_> {
-    /// A whole document, and what it was wrapped in.
+    /// A whole document, and what it was wrapped in. A gzip stream is what CloudWatch Logs sends, expanded once.
     fn bytes(&mut self, bytes: &[u8], wrapped: Wrapped) -> Result<()> {
+        if cloudwatch::is_gzip(bytes) {
+            let expanded = cloudwatch::expand(bytes, &self.context.limits)?;
+            let document = Document::read(&expanded, &self.context.limits)?;
+            return self.items(cloudwatch::alerts(&document.top(), self.context)?);
+        }
         let document = Document::read(bytes, &self.context.limits)?;
         self.part(&document.top(), wrapped)
     }
@@ -104,6 +128,7 @@ impl Decoder<'_> {
         let format = Format::of(at)?;
         match format {
             Format::CloudEvent => self.inner(envelope::unwrap(at)?, wrapped.within(format, at)?),
+            Format::Binary => self.part(&envelope::binary(at)?, wrapped.within(format, at)?),
             Format::PubSub => {
                 let (push, path) = pubsub::read(at)?;
                 if push.data.len() > context.limits.pubsub {
@@ -111,22 +136,110 @@ impl Decoder<'_> {
                 }
                 self.inner(Inner::Bytes(push.data, path), wrapped.within(format, at)?)
             }
-            Format::EventBridge => self.one(guardduty::event(at, context)?),
-            Format::Findings => guardduty::list(at)?.into_iter().try_for_each(|alert| self.one(alert)),
-            Format::Finding => self.one(guardduty::bare(at)?),
+            Format::EventBridge => self.event(at),
+            Format::Findings => {
+                let findings = at.in_either_case().get("findings")?;
+                findings.each()?.try_for_each(|finding| self.item(self.finding(&finding)))
+            }
+            Format::Finding | Format::SecurityHub => self.one(self.finding(at)?),
             Format::LogEntry => self.one(logentry::entry(at, context)?),
             Format::Falco => self.one(falco::alert(at, context)?),
-            Format::Scc => scc::findings(at, context)?.into_iter().try_for_each(|item| self.item(item)),
+            Format::Scc => self.items(scc::findings(at, context)?),
             Format::Monitoring => self.one(monitoring::incident(at)?),
             Format::Tracee => self.one(tracee::event(at, context)?),
-            Format::Object => objects::alerts(at, context)?.into_iter().try_for_each(|item| self.item(item)),
+            Format::Object => self.items(objects::alerts(at, context)?),
+            Format::Audit => self.items(audit::alerts(at, context)?),
+            Format::LogsEvent => {
+                let inner = envelope::decode_base64(&at.get("awslogs")?.get("data")?)?;
+                match &inner {
+                    Inner::Bytes(bytes, _) if cloudwatch::is_gzip(bytes) => {
+                        self.inner(inner, wrapped.within(format, at)?)
+                    }
+                    Inner::Bytes(_, path) => Err(Error::invalid(path.as_str(), "must be a gzip stream")),
+                    Inner::Part(part) => Err(part.wrong("must be text")),
+                }
+            }
+            Format::Logs => self.items(cloudwatch::alerts(at, context)?),
+            Format::List => {
+                let wrapped = wrapped.within(format, at)?;
+                self.each(at, |it, item| it.part(item, wrapped))
+            }
+            Format::Records => {
+                let wrapped = wrapped.within(format, at)?;
+                self.each(&at.get("Records")?, |it, item| it.text(&aws_envelope::record(item)?, wrapped))
+            }
+            Format::Queued => self.text(&at.get("body")?, wrapped.within(Format::Records, at)?),
+            Format::Notification => self.text(&aws_envelope::notification(at)?, wrapped.within(format, at)?),
         }
+    }
+
+    /// A finding of GuardDuty, or of Security Hub.
+    fn finding(&self, at: &At<'_>) -> Result<Alert> {
+        if securityhub::is_asff(at) || securityhub::is_ocsf(at) {
+            securityhub::bare(at, self.context)
+        } else {
+            guardduty::bare(at, self.context)
+        }
+    }
+
+    /// The items of a batch, each on its own: one that cannot be read does not keep the others from being heard.
+    fn each(&mut self, list: &At<'_>, read: impl Fn(&mut Self, &At<'_>) -> Result<()>) -> Result<()> {
+        for item in list.each()? {
+            if let Err(error) = read(self, &item) {
+                self.item(Err(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A document that stands as text in another.
+    fn text(&mut self, at: &At<'_>, wrapped: Wrapped) -> Result<()> {
+        self.bytes_under(at.required_text()?.as_bytes(), &at.path(), wrapped)
+    }
+
+    /// A document that was found somewhere: its errors, and those of its items, say where.
+    fn bytes_under(&mut self, bytes: &[u8], path: &str, wrapped: Wrapped) -> Result<()> {
+        let before = self.items.len();
+        let read = self.bytes(bytes, wrapped).map_err(|error| error.within(path));
+        for item in self.items.iter_mut().skip(before) {
+            if let Err(error) = item {
+                *error = std::mem::replace(error, Error::invalid("", "")).within(path);
+            }
+        }
+        read
+    }
+
+    fn items(&mut self, items: Vec<Result<Alert>>) -> Result<()> {
+        items.into_iter().try_for_each(|item| self.item(item))
+    }
+
+    /// An event of EventBridge. Its source is exactly that of the service: `PutEvents` refuses sources that begin with
+    /// `aws.`, so nobody in the account can forge one ("PutEventsRequestEntry").
+    fn event(&mut self, event: &At<'_>) -> Result<()> {
+        let limit = self.context.limits.event_bridge;
+        if event.get("detail")?.raw().is_some_and(|detail| detail.len() > limit) {
+            return Err(Limits::exceeded("detail", "event-bridge", limit));
+        }
+        let (source, sent) = (event.get("source")?, event.get("time")?.time()?);
+        let before = self.items.len();
+        match source.text()? {
+            Some("aws.guardduty") => self.one(guardduty::event(event, self.context)?),
+            Some("aws.securityhub") => self.items(securityhub::event(event, self.context)?),
+            Some(other) if other.starts_with("aws.") => Err(source
+                .wrong("must be aws.guardduty or aws.securityhub: Stanch does not know the events of other services")),
+            _ => Err(source
+                .wrong("must be aws.guardduty or aws.securityhub: a source without aws. can be forged with PutEvents")),
+        }?;
+        for alert in self.items.iter_mut().skip(before).flatten() {
+            distrust_future(alert, [sent, None], self.context.now);
+        }
+        Ok(())
     }
 
     fn inner(&mut self, inner: Inner<'_>, wrapped: Wrapped) -> Result<()> {
         match inner {
             Inner::Part(part) => self.part(&part, wrapped),
-            Inner::Bytes(bytes, path) => self.bytes(&bytes, wrapped).map_err(|error| error.within(&path)),
+            Inner::Bytes(bytes, path) => self.bytes_under(&bytes, &path, wrapped),
         }
     }
 
@@ -160,6 +273,7 @@ impl Wrapped {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     CloudEvent,
+    Binary,
     PubSub,
     EventBridge,
     Findings,
@@ -170,41 +284,61 @@ enum Format {
     Monitoring,
     Tracee,
     Object,
+    SecurityHub,
+    Audit,
+    LogsEvent,
+    Logs,
+    List,
+    Records,
+    Queued,
+    Notification,
 }
 
 impl Format {
     /// The format of a document. One that looks like two is refused: two readers could take it for two things.
     fn of(at: &At<'_>) -> Result<Self> {
+        if at.is_list() {
+            return Ok(Self::List);
+        }
         if !at.is_object() {
             return Err(at.wrong("must be a JSON object"));
         }
         let marks = at.marks(&MARKS);
-        let has = |key: &str| MARKS.iter().position(|mark| *mark == key).is_some_and(|index| marks & 1 << index != 0);
-        let has_any = |keys: &[&str]| keys.iter().any(|key| has(key));
-        let is_cloudevent = has("specversion");
-        let is_scc = has_any(&["notificationConfigName", "finding", "listFindingsResults"])
-            || has("category") && scc::is_finding(at)
-            || has("findings") && at.get("findings").is_ok_and(|it| it.is_object());
+        /// Is one of these keys there?
+        macro_rules! has {
+            ($($key:literal),+) => { marks & const { $(MARKS.bit($key))|+ } != 0 };
+        }
+        let is_cloudevent = has!("specversion");
+        let is_asff = has!("ProductArn", "AwsAccountId");
+        let is_scc = has!("notificationConfigName", "finding", "listFindingsResults")
+            || has!("category") && scc::is_finding(at)
+            || has!("findings") && at.get("findings").is_ok_and(|it| it.is_object());
         let looks = [
             (Self::CloudEvent, is_cloudevent),
-            (Self::PubSub, pubsub::is_push(at)),
-            (Self::EventBridge, has_any(&["detail-type", "detail"])),
-            (Self::Findings, has_any(&["Findings", "findings"]) && !is_scc),
+            (Self::Binary, has!("headers") && has!("body")),
+            (Self::PubSub, has!("subscription", "message") && pubsub::is_push(at)),
+            (Self::EventBridge, has!("detail-type", "detail")),
+            (Self::Findings, has!("Findings", "findings") && !is_scc),
             (
                 Self::Finding,
-                has_any(&["schemaVersion", "SchemaVersion"]) && has_any(&["resource", "Resource", "type", "Type"])
-                    || has_any(&["service", "Service"]) && has_any(&["type", "Type"]),
+                !is_asff
+                    && (has!("schemaVersion", "SchemaVersion") && has!("resource", "Resource", "type", "Type")
+                        || has!("service", "Service") && has!("type", "Type")),
             ),
-            (Self::LogEntry, has_any(&["protoPayload", "jsonPayload", "textPayload", "logName"])),
+            (Self::SecurityHub, is_asff || has!("finding_info") && securityhub::is_ocsf(at)),
+            (Self::Audit, has!("kind") && audit::is_event(at)),
+            (Self::LogsEvent, has!("awslogs")),
+            (Self::Logs, has!("messageType") && has!("logEvents")),
+            (Self::Records, has!("Records")),
+            (Self::Queued, has!("body") && aws_envelope::is_queued(at)),
+            (Self::Notification, has!("TopicArn") && aws_envelope::is_notification(at)),
+            (Self::LogEntry, has!("protoPayload", "jsonPayload", "textPayload", "logName")),
             // falcosidekick's CloudEvents carry priority and rule as attributes of the envelope.
-            (Self::Falco, !is_cloudevent && (has("output_fields") || has("priority") && has_any(&["rule", "Rule"]))),
+            (Self::Falco, !is_cloudevent && (has!("output_fields") || has!("priority") && has!("rule", "Rule"))),
             (Self::Scc, is_scc),
-            (Self::Monitoring, has("incident")),
-            (Self::Tracee, has_any(&["eventName", "SigMetadata", "workload"]) && tracee::is_event(at)),
-            (
-                Self::Object,
-                has("operatorObject") || has("kind") && has("apiVersion") && objects::is_report(at),
-            ),
+            (Self::Monitoring, has!("incident")),
+            (Self::Tracee, has!("eventName", "SigMetadata", "workload") && tracee::is_event(at)),
+            (Self::Object, has!("operatorObject") || has!("kind") && has!("apiVersion") && objects::is_report(at)),
         ];
         let mut formats = looks.into_iter().filter_map(|(format, looks_so)| looks_so.then_some(format));
         match (formats.next(), formats.next()) {
@@ -216,7 +350,7 @@ impl Format {
 }
 
 /// The keys at the top that tell one format from another.
-const MARKS: [&str; 34] = [
+const MARKS: Keys<44> = Keys::new([
     "specversion",
     "detail-type",
     "detail",
@@ -251,4 +385,14 @@ const MARKS: [&str; 34] = [
     "operatorObject",
     "kind",
     "apiVersion",
-];
+    "finding_info",
+    "ProductArn",
+    "AwsAccountId",
+    "awslogs",
+    "messageType",
+    "logEvents",
+    "Records",
+    "body",
+    "TopicArn",
+    "headers",
+]);

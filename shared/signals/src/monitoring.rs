@@ -82,7 +82,8 @@ fn subjects(incident: &At<'_>, notes: &mut Notes) -> Result<Vec<Target>> {
                 _ => None,
             };
             let node = labels.get("node_name")?.name::<KubeName>()?;
-            let pod = labels.get("namespace_name")?.name::<Namespace>()?.zip(labels.get("pod_name")?.name::<KubeName>()?);
+            let pod =
+                labels.get("namespace_name")?.name::<Namespace>()?.zip(labels.get("pod_name")?.name::<KubeName>()?);
             match (cluster, node, pod) {
                 (Some(cluster), Some(node), _) if kind == "k8s_node" => subjects.push(kube::node(&cluster, node)),
                 (Some(cluster), _, Some((namespace, name))) if kind != "k8s_node" => {

@@ -1,9 +1,7 @@
 //! Text that came from outside, made safe to show; notes; and ids made by hashing.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
-use stanch_core::{IncidentId, Result};
+use stanch_core::{Error, IncidentId, Result};
 
 /// As much of a detector's text as is shown.
 const MAX_SHOWN: usize = 256;
@@ -20,6 +18,9 @@ pub(crate) fn plain(text: &str) -> String {
 /// A code as words: `DEFENSE_EVASION` and `defense-evasion` are Defense Evasion.
 pub(crate) fn title(code: &str) -> String {
     let words = code.split(['_', '-', ' ']).filter(|word| !word.is_empty()).map(|word| {
+        if word.eq_ignore_ascii_case("and") {
+            return "and".to_owned();
+        }
         let mut letters = word.chars();
         let first = letters.next().map(|first| first.to_ascii_uppercase());
         first.into_iter().chain(letters.map(|c| c.to_ascii_lowercase())).collect::<String>()
@@ -36,11 +37,18 @@ pub(crate) fn incident(prefix: &str, parts: &[&str]) -> Result<IncidentId> {
         hash.update(part.as_bytes());
     }
     let mut id = format!("{prefix}-");
-    for byte in hash.finalize().iter().take(12) {
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{byte:02x}");
-    }
+    let digits = |byte: &u8| [byte >> 4, byte & 15];
+    let digit = |value| char::from_digit(u32::from(value), 16).unwrap_or_default();
+    id.extend(hash.finalize().iter().take(12).flat_map(digits).map(digit));
     id.parse()
+}
+
+/// An error as a note may hold it: without the way to its field, which is another one inside a wrapping.
+pub(crate) fn brief(error: &Error) -> String {
+    match error.resource().rsplit('.').next() {
+        None | Some("") => error.message().to_owned(),
+        Some(field) => format!("{field}: {}", error.message()),
+    }
 }
 
 /// The text of a JSON string, given without its quotes. Of what is no valid string, what can be read.
@@ -119,6 +127,7 @@ mod tests {
         for code in ["DEFENSE_EVASION", "defense-evasion", "Defense Evasion"] {
             assert_eq!(title(code), "Defense Evasion");
         }
+        assert_eq!(title("COMMAND_AND_CONTROL"), "Command and Control");
     }
 
     #[test]

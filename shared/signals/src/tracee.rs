@@ -75,15 +75,18 @@ pub(crate) fn event(at: &At<'_>, context: &Context) -> Result<Alert> {
     let time = event.time.ok_or_else(|| at.get("timestamp").map_or_else(|error| error, |at| at.missing()))?;
     let text = |at: &At<'_>| -> Result<String> { Ok(at.text()?.unwrap_or_default().to_owned()) };
     let (pod, uid) = (text(&event.pod)?, text(&event.uid)?);
-    let key = incident("tracee", &[
-        &cluster.to_string(),
-        event.name,
-        &text(&event.namespace)?,
-        if uid.is_empty() { &pod } else { &uid },
-        event.container.unwrap_or_default(),
-        if named { "" } else { event.host.unwrap_or_default() },
-        &time.as_second().div_euclid(WINDOW).to_string(),
-    ])?;
+    let key = incident(
+        "tracee",
+        &[
+            &cluster.to_string(),
+            event.name,
+            &text(&event.namespace)?,
+            if uid.is_empty() { &pod } else { &uid },
+            event.container.unwrap_or_default(),
+            if named { "" } else { event.host.unwrap_or_default() },
+            &time.as_second().div_euclid(WINDOW).to_string(),
+        ],
+    )?;
     Ok(Alert {
         severity: event.severity,
         tactic: event.tactic.filter(|text| !text.is_empty()).map(title),
@@ -102,7 +105,7 @@ fn trace<'a>(at: &At<'a>, metadata: &At<'a>) -> Result<Event<'a>> {
         let (new, old) = (section.get(key)?, at.get(old)?);
         let texts = [&new, &old].map(|at| at.text().map(|text| text.filter(|text| !text.is_empty())));
         let [first, second] = texts;
-        agree([(new.clone(), first?), (old.clone(), second?)])?;
+        agree([(new, first?), (old, second?)])?;
         Ok(if new.text()?.is_some_and(|text| !text.is_empty()) { new } else { old })
     };
     let properties = metadata.get("Properties")?;

@@ -44,13 +44,16 @@ pub(crate) fn alert(object: &At<'_>, cluster: &Cluster) -> Result<Alert> {
     let image = image(&report, cluster, &mut notes)?;
     let workload = labels.target(cluster, &mut notes)?;
     let shown = |target: &Option<Target>| target.as_ref().map_or_else(String::new, ToString::to_string);
-    let key = incident("trivy", &[
-        &cluster.to_string(),
-        &shown(&workload),
-        labels.container.unwrap_or_default(),
-        &shown(&image),
-        if workload.is_none() { metadata.get("name")?.text()?.unwrap_or_default() } else { "" },
-    ])?;
+    let key = incident(
+        "trivy",
+        &[
+            &cluster.to_string(),
+            &shown(&workload),
+            labels.container.unwrap_or_default(),
+            &shown(&image),
+            if workload.is_none() { metadata.get("name")?.text()?.unwrap_or_default() } else { "" },
+        ],
+    )?;
     let mut subjects = Vec::new();
     // An image alone could be anybody's: without the workload nobody knows what to act on.
     if let Some(workload) = workload {
@@ -94,12 +97,12 @@ impl<'a> Labels<'a> {
         };
         let own = metadata.get("namespace")?;
         let in_label = read.namespace.text()?;
-        agree([(own.clone(), own.text()?), (read.namespace.clone(), in_label)])?;
+        agree([(own, own.text()?), (read.namespace, in_label)])?;
         for owner in metadata.get("ownerReferences")?.items()? {
             if owner.get("controller")?.flag()? == Some(true) {
                 let (kind, name) = (owner.get("kind")?, owner.get("name")?);
-                agree([(kind.clone(), kind.text()?), (read.kind.clone(), read.kind.text()?)])?;
-                agree([(name.clone(), name.text()?), (read.name.clone(), read.name.text()?)])?;
+                agree([(kind, kind.text()?), (read.kind, read.kind.text()?)])?;
+                agree([(name, name.text()?), (read.name, read.name.text()?)])?;
             }
         }
         Ok(read)
@@ -124,9 +127,8 @@ impl<'a> Labels<'a> {
 /// `SERVER/REPOSITORY@DIGEST`, or with the tag.
 fn image(report: &At<'_>, cluster: &Cluster, notes: &mut Notes) -> Result<Option<Target>> {
     let artifact = report.get("artifact")?;
-    let filled = |at: At<'_>| -> Result<Option<String>> {
-        Ok(at.text()?.filter(|text| !text.is_empty()).map(str::to_owned))
-    };
+    let filled =
+        |at: At<'_>| -> Result<Option<String>> { Ok(at.text()?.filter(|text| !text.is_empty()).map(str::to_owned)) };
     let Some(repository) = filled(artifact.get("repository")?)? else {
         notes.add("the report names no image");
         return Ok(None);

@@ -123,7 +123,10 @@ impl<R: Responder> Driver<R> {
     ) -> Result<Claim> {
         let Some(mark) = book.record.as_ref().map(|record| record.mark.clone()) else { return Ok(Claim::Lost) };
         let planned = self.clock.now();
-        let plan = self.plan(found, book, &mark, false, book.record.as_ref()).await?;
+        let mut plan = self.plan(found, book, &mark, false, book.record.as_ref()).await?;
+        if !plan.is_idle() {
+            plan = self.plan_anew(found, book, &mark).await?;
+        }
         let joined = self.join(found, book);
         if plan.is_idle() {
             if joined && book.save_holders().await? == Saved::Moved {

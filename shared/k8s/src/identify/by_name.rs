@@ -5,9 +5,7 @@ use stanch_core::{Identity, Kind, Result, Target};
 
 use super::{KubeTarget, exempt_namespace, namespace::account_ref, node, without_uid};
 use crate::{
-    AccountByName, KubeApi, ObjectRef, Owner, PodFacts, PodOrGone, WorkloadByName, WorkloadFacts,
-    facts::uid,
-    own::exemption,
+    AccountByName, KubeApi, ObjectRef, Owner, PodFacts, PodOrGone, WorkloadByName, facts::uid, own::exemption,
     pods::owner_of,
 };
 
@@ -80,15 +78,13 @@ impl KubeTarget for WorkloadByName {
         let mut exempt = exempt_namespace(api, &target.cluster, &target.namespace).await?;
         let value = look(api, &mut object).await?;
         let owner = value.as_ref().and_then(owner_of);
-        if let (Some(_), Some(value)) = (api.own(), &value) {
-            let facts = WorkloadFacts { object: object.clone(), value: value.clone(), owner: owner.clone(), pod: None };
-            let pods = match api.pods_of(&facts).await {
-                Err(error) if error.kind() == Kind::Unsupported => Vec::new(),
-                pods => pods?,
-            };
-            if pods.iter().any(|pod| api.own().is_some_and(|own| own.is_pod(pod))) {
-                exempt.push(exemption("the workload"));
-            }
+        // Every pod of ours runs as our account in our namespace, and so does what makes it.
+        let templates = ["/spec/template", "/spec/jobTemplate/spec/template"];
+        let template = value.as_ref().and_then(|value| templates.into_iter().find_map(|path| value.pointer(path)));
+        let account =
+            template.map(|it| it.pointer("/spec/serviceAccountName").and_then(Value::as_str).unwrap_or("default"));
+        if api.own().zip(account).is_some_and(|(own, account)| own.is_account(target.namespace.as_str(), account)) {
+            exempt.push(exemption("the workload"));
         }
         // Its kind as the cluster spells it, so that `deploy` and `Deployment` are one record.
         let mut named = target.clone();

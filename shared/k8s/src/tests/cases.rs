@@ -6,13 +6,14 @@ use futures::future::join_all;
 use serde_json::json;
 use stanch_core::{
     Cloud, Kind, Mark, Permission, Permissions, Slot, Target,
+    names::KubeUid,
     target::{Cluster, Node, NodeOrPod, Pod},
 };
 
 use super::bed::{Bed, DECLARED, Server, target};
 use crate::{
-    Annotation, EXEMPT_NAMESPACE, EXEMPT_NODE, Kube, KubeApi, KubeSlot, KubeState, Label, MARKS, Marks, NodeFacts,
-    ObjectRef, Taint, Unschedulable,
+    Annotation, EXEMPT_NAMESPACE, EXEMPT_NODE, How, Kube, KubeApi, KubeSlot, KubeState, Label, MARKS, Marks, NodeFacts,
+    ObjectRef, Removal, Resource, Taint, Unschedulable,
 };
 
 const TAINT: (&str, &str) = ("stanch.dev/quarantine", "NoSchedule");
@@ -28,6 +29,7 @@ pub(crate) async fn all(bed: &Bed) {
     a_lost_race_writes_nothing(bed).await;
     other_taints_may_come_and_go(bed).await;
     a_recreated_node_is_another_one(bed).await;
+    a_removal_is_of_one_pod(bed).await;
     what_is_missing_is_named(bed).await;
     pods_are_counted_by_owner(bed).await;
     the_kubeconfig_decides(bed).await;
@@ -232,8 +234,7 @@ async fn other_taints_may_come_and_go(bed: &Bed) {
     let ours = json!({"key": TAINT.0, "effect": TAINT.1});
     let node = bed.node(&json!({"spec": {"taints": [other("a")]}}));
     let (api, found) = facts(&kube, &target(&node)).await;
-    let slot: KubeSlot =
-        Taint { node: found.object_ref(), key: TAINT.0.to_owned(), effect: TAINT.1.to_owned() }.into();
+    let slot: KubeSlot = Taint { node: found.object_ref(), key: TAINT.0.to_owned(), effect: TAINT.1.to_owned() }.into();
     let on = KubeState::text(Some(""));
 
     // A controller's taint comes between look and write: ours is added to it.
@@ -269,6 +270,38 @@ async fn a_recreated_node_is_another_one(bed: &Bed) {
             assert_eq!(error.kind(), Kind::Conflict, "{slot:?}: {error}");
         }
         assert_eq!(bed.see(&node), fresh);
+    }
+}
+
+/// On the wire: the server is told which UID is meant, and refuses another one.
+async fn a_removal_is_of_one_pod(bed: &Bed) {
+    let kube = bed.kube(&[(&["get", "list", "delete"], "pods"), (&["create"], "pods/eviction")]);
+    let api = kube.api(&Cluster::Current).await.expect("a connection");
+    let node = bed.node(&json!({}));
+    for how in [How::Evict { force_after: None }, How::Delete] {
+        let pod = bed.pod("default", Some(&node), None);
+        let removal = |uid: &KubeUid| -> KubeSlot {
+            let object = ObjectRef {
+                cluster: Cluster::Current,
+                resource: Resource::pods(),
+                namespace: Some(pod.namespace.clone()),
+                name: pod.name.clone(),
+                uid: Some(uid.clone()),
+            };
+            let successor = "nobody makes it again".to_owned();
+            Removal { pod: object, node: None, successor, how, grace: Some(0), within: 1 }.into()
+        };
+        let (own, other) = (pod.uid.clone().expect("a uid"), "0a1b".parse::<KubeUid>().expect("a uid"));
+        let there = async |uid: &KubeUid| removal(uid).look(&api, &mark()).await.expect("a look").state;
+        let gone = KubeState::flag(false);
+        assert_eq!((there(&own).await, there(&other).await), (KubeState::flag(true), gone.clone()));
+        let error = removal(&other).put(&None, &gone, &mark(), &api).await.expect_err("another pod");
+        assert_eq!(error.kind(), Kind::Conflict, "{how:?}: {error}");
+        assert_eq!(there(&own).await, KubeState::flag(true), "{how:?}");
+        removal(&own).put(&None, &gone, &mark(), &api).await.expect("it is that one");
+        assert_eq!(there(&own).await, gone, "{how:?}");
+        // Gone is as good as removed.
+        removal(&own).put(&None, &gone, &mark(), &api).await.expect("it is gone");
     }
 }
 

@@ -13,7 +13,6 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, Method, StatusCode, header};
 use stanch_core::{Mode, Report, Responder};
-use stanch_signals::MAX_BYTES;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -32,7 +31,7 @@ use crate::{
     trace,
 };
 
-/// For a body of up to 1 MiB.
+/// For a whole body.
 const BODY: Duration = Duration::from_secs(20);
 /// The largest message that Pub/Sub delivers is 10 MB ("Pub/Sub quotas and limits"), a third more in base64.
 const DISCARD: usize = 16 * 1024 * 1024;
@@ -65,9 +64,10 @@ async fn proved<R: Responder>(app: Arc<App<R>>, request: Request, id: String) ->
     let Some(place) = app.limits.delivery() else {
         return problem(StatusCode::TOO_MANY_REQUESTS, "too many deliveries at once");
     };
-    let body = match collect(&head.headers, body).await {
+    let limit = app.engine.body_limit();
+    let body = match collect(&head.headers, body, limit).await {
         Ok(body) => body,
-        Err(NoBody::TooLarge) => return too_large(&head.headers),
+        Err(NoBody::TooLarge) => return too_large(&head.headers, limit),
         Err(NoBody::Wrong(code, message)) => return problem(code, message),
     };
     let deadline = clock::after(app.engine.now(), app.timeout);
@@ -132,7 +132,7 @@ enum NoBody {
     Wrong(StatusCode, &'static str),
 }
 
-async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, NoBody> {
+async fn collect(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, NoBody> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity") {
         return Err(NoBody::Wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, "must not be compressed"));
     }
@@ -140,7 +140,7 @@ async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, NoBody> {
     if length.is_some_and(|length| length > DISCARD) {
         return Err(NoBody::TooLarge);
     }
-    match timeout(BODY, whole(body)).await {
+    match timeout(BODY, whole(body, limit)).await {
         Ok(body) => body,
         Err(_) => Err(NoBody::Wrong(StatusCode::REQUEST_TIMEOUT, "the body did not come")),
     }
@@ -148,28 +148,28 @@ async fn collect(headers: &HeaderMap, body: Body) -> Result<Bytes, NoBody> {
 
 /// The whole body. What is too large is read to its end all the same, within bounds: a client that still sends does
 /// not hear the answer.
-async fn whole(body: Body) -> Result<Bytes, NoBody> {
+async fn whole(body: Body, limit: usize) -> Result<Bytes, NoBody> {
     let mut parts = body.into_data_stream();
     let (mut whole, mut length) = (BytesMut::new(), 0);
     while let Some(part) = parts.next().await {
         let part = part.map_err(|_| NoBody::Wrong(StatusCode::BAD_REQUEST, "the body broke off"))?;
         length += part.len();
-        if length <= MAX_BYTES {
+        if length <= limit {
             whole.extend_from_slice(&part);
         } else if length > DISCARD {
             break;
         }
     }
-    if length > MAX_BYTES { Err(NoBody::TooLarge) } else { Ok(whole.freeze()) }
+    if length > limit { Err(NoBody::TooLarge) } else { Ok(whole.freeze()) }
 }
 
 /// What is too large is so for good.
-fn too_large(headers: &HeaderMap) -> Response {
-    tracing::error!("the body is larger than 1 MiB; nothing keeps a copy");
+fn too_large(headers: &HeaderMap, limit: usize) -> Response {
+    tracing::error!(limit, "the body is larger than limit.body; nothing keeps a copy");
     if body::is_persistent(headers) {
         return empty(StatusCode::NO_CONTENT);
     }
-    problem(StatusCode::PAYLOAD_TOO_LARGE, "must be 1 MiB at most")
+    problem(StatusCode::PAYLOAD_TOO_LARGE, "exceeds limit.body")
 }
 
 /// The log learns why; whoever is not proved learns nothing.

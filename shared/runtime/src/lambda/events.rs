@@ -19,17 +19,10 @@ use crate::{
 /// Kept back from Lambda's deadline, so that the answer is out before the process is frozen.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// The messages of an SQS batch. Unknown members are SQS's own.
-#[derive(Deserialize)]
-struct Batch {
-    #[serde(rename = "Records")]
-    records: Vec<Message>,
-}
-
+/// A message of an SQS batch. Unknown members are SQS's own.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Message {
-    event_source: String,
     #[serde(rename = "messageId")]
     id: String,
     body: String,
@@ -78,16 +71,21 @@ fn read(payload: &[u8]) -> Result<Payload> {
         return Ok(Payload::Order(Box::new(order)));
     }
     // orders::read was strict: from here on there is one document, without a key twice.
-    let is_batch = serde_json::from_slice::<Value>(payload).is_ok_and(|it| it.get("Records").is_some());
-    if !is_batch {
+    let Ok(mut document) = serde_json::from_slice::<Value>(payload) else { return Ok(Payload::Event) };
+    // Lambda's own event source mapping sends {"Records": […]}, a pipe sends the list itself. Both take the same answer.
+    let records =
+        if document.is_array() { document } else { document.get_mut("Records").map(Value::take).unwrap_or_default() };
+    let is_queued = |record: &Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
+    let queued = records.as_array().map_or(0, |records| records.iter().filter(|record| is_queued(record)).count());
+    if queued == 0 {
         return Ok(Payload::Event);
     }
-    let batch: Batch = serde_json::from_slice(payload)
-        .map_err(|error| Error::invalid("Records", "must be an SQS batch").because(error))?;
-    if batch.records.iter().any(|message| message.event_source != "aws:sqs") {
+    if records.as_array().is_some_and(|records| records.len() != queued) {
         return Err(Error::invalid("Records.eventSource", "must be aws:sqs"));
     }
-    Ok(Payload::Batch(batch.records))
+    serde_json::from_value(records)
+        .map(Payload::Batch)
+        .map_err(|error| Error::invalid("Records", "must be an SQS batch").because(error))
 }
 
 /// Handles a batch message by message, and names those that shall come again.

@@ -88,9 +88,13 @@ fn from_event<R: Responder>(
     path: &Path,
     out: &mut Out,
 ) -> Result<(Vec<Order>, Answer)> {
-    let alerts = engine.alerts(&read(path)?).map_err(|error| error.within("event"))?;
+    let items = engine.alerts(&read(path, engine.body_limit())?).map_err(|error| error.within("event"))?;
+    if items.is_empty() {
+        return Err(Error::invalid("event", "holds no alert"));
+    }
     let (mut orders, mut unusable): (Vec<Order>, Vec<Report>) = (Vec::new(), Vec::new());
-    for alert in &alerts {
+    for item in items {
+        let alert = &item.map_err(|error| error.within("event"))?;
         if !args.answer.json {
             out.answer(&render::alert(alert, out.colour));
         }
@@ -103,9 +107,6 @@ fn from_event<R: Responder>(
             let incident = args.incident.clone().unwrap_or(order.incident);
             orders.push(Order { mode, incident, ..order });
         }
-    }
-    if alerts.is_empty() {
-        return Err(Error::invalid("event", "holds no alert"));
     }
     Ok((orders, Answer::of(unusable)))
 }
@@ -121,8 +122,8 @@ fn stands_in_the_way(alert: &Alert, mode: Mode) -> Result<()> {
 }
 
 /// An event from a file or standard input, bounded as everywhere.
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let limit = stanch_signals::MAX_BYTES as u64 + 1;
+fn read(path: &Path, limit: usize) -> Result<Vec<u8>> {
+    let limit = limit as u64 + 1;
     let mut body = Vec::new();
     let read = if path.as_os_str() == "-" {
         std::io::stdin().lock().take(limit).read_to_end(&mut body)

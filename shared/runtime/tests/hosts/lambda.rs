@@ -78,6 +78,40 @@ async fn only_what_may_succeed_is_tried_again() -> Outcome {
 }
 
 #[tokio::test]
+async fn a_batch_is_answered_message_by_message_however_deep_the_events_are() -> Outcome {
+    let place = Place::new()?;
+    let sandbox = start(&place, &[("STANCH_MODE", "enforce")])?;
+    let notification = |message: &Value| {
+        json!({"Type": "Notification", "MessageId": "x", "TopicArn": "arn:aws:sns:eu-central-1:210987654321:t",
+               "Message": message.to_string()})
+    };
+    let record = |id: &str, body: &Value| json!({"messageId": id, "eventSource": "aws:sqs", "body": body.to_string()});
+    let list = json!([falco("web-2"), falco("throttled-1"), {"hello": "world"}, falco("web-3")]);
+    let batch = json!({"Records": [
+        record("topic", &notification(&falco("web-1"))),
+        record("many", &list),
+        record("garbage", &notification(&json!({"hello": "world"}))),
+        record("order", &notification(&order("apply", "case-1", "web-9"))),
+    ]});
+    let answer = sandbox.invoke(&batch, Duration::from_secs(20)).await.result.map_err(|error| format!("{error:?}"))?;
+    // Of the message with several events one shall be tried again: the message comes again, the others are done.
+    assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "many"}]}));
+    assert_eq!(place.labels().into_keys().collect::<Vec<_>>(), ["web-1", "web-2", "web-3"]);
+
+    let pipe = json!([record("a", &falco("web-4")), record("b", &falco("throttled-1"))]);
+    let answer = sandbox.invoke(&pipe, Duration::from_secs(8)).await.result.map_err(|error| format!("{error:?}"))?;
+    assert_eq!(answer, json!({"batchItemFailures": [{"itemIdentifier": "b"}]}));
+
+    let sns = json!({"Records": [{"EventSource": "aws:sns", "Sns": notification(&falco("web-5"))}]});
+    let report = sandbox.invoke(&sns, PATIENCE).await.result.map_err(|error| format!("{error:?}"))?;
+    assert_eq!(report["status"], "applied", "{report}");
+    let both = json!({"Records": [record("a", &falco("web-6")), {"EventSource": "aws:sns"}]});
+    let report = sandbox.invoke(&both, PATIENCE).await.result.map_err(|error| format!("{error:?}"))?;
+    assert_eq!(report["status"], "failed", "{report}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_panic_is_reported_and_the_next_event_served() -> Outcome {
     let place = Place::new()?;
     let sandbox = start(&place, &[("STANCH_MODE", "enforce")])?;

@@ -3,43 +3,30 @@
 //!
 //! Rules, with the document each comes from ("Amazon GuardDuty User Guide", "Amazon GuardDuty API Reference",
 //! "Amazon EventBridge User Guide"):
-//! - The source is exactly `aws.guardduty`: `PutEvents` refuses sources that begin with `aws.`, so no one in the
-//!   account can forge it ("PutEventsRequestEntry").
 //! - The incident is `guardduty-` and the finding's id, which stays when GuardDuty sees the activity again.
-//! - Account, region and partition must be the same wherever they stand.
+//! - Account, region and partition must be the same wherever they stand, but for the two exceptions in `place`.
 //! - Severity 1–10: 9 critical, 7 high, 4 medium, below low ("Severity levels of GuardDuty findings").
 //! - Archived and sample findings are inactive ("Sample findings"). Only what an attacker cannot choose marks a
 //!   sample: the flag itself, `i-99999999`, and generated ids that could not be real ones. The name of a role can
 //!   be chosen: it decides nothing.
 
-mod finding_type;
-mod place;
+pub(crate) mod finding_type;
+pub(crate) mod place;
+mod sequence;
 mod subjects;
 
-use jiff::{SignedDuration, Timestamp};
 use stanch_core::{Alert, IncidentId, Result, Severity, Source};
 
-use self::place::Place;
+use self::finding_type::Kind;
 use crate::{
-    Context, FUTURE, Limits,
+    Context, Limits,
     at::At,
     document::Document,
-    text::{Notes, plain},
+    text::{Notes, brief, plain},
 };
-
-/// `GetFindings` answers for at most 50 ids ("GetFindings").
-const MAX_FINDINGS: usize = 50;
 
 /// A finding in an EventBridge envelope.
 pub(crate) fn event(event: &At<'_>, context: &Context) -> Result<Alert> {
-    let source = event.get("source")?;
-    match source.text()? {
-        Some("aws.guardduty") => {}
-        Some(other) if other.starts_with("aws.") => {
-            return Err(source.wrong("must be aws.guardduty: Stanch does not know the events of other services"));
-        }
-        _ => return Err(source.wrong("must be aws.guardduty: a source without aws. can be forged with PutEvents")),
-    }
     let kind = event.get("detail-type")?;
     if kind.text()? != Some("GuardDuty Finding") {
         return Err(kind.wrong("must be GuardDuty Finding"));
@@ -48,35 +35,15 @@ pub(crate) fn event(event: &At<'_>, context: &Context) -> Result<Alert> {
     if !detail.is_present() {
         return Err(detail.missing());
     }
-    let sent = event.get("time")?.time()?;
-    let mut alert = finding(&detail.in_either_case(), Some(event))?;
-    if alert.inactive.is_none() && sent.is_some_and(|sent| is_future(sent, context.now)) {
-        alert.inactive = Some(FUTURE.to_owned());
-    }
-    Ok(alert)
-}
-
-/// The findings of a `GetFindings` answer.
-pub(crate) fn list(answer: &At<'_>) -> Result<Vec<Alert>> {
-    let findings = answer.clone().in_either_case().get("findings")?;
-    let items = findings.items()?;
-    if items.len() > MAX_FINDINGS {
-        return Err(findings.wrong("must hold at most 50 findings"));
-    }
-    items.iter().map(|item| finding(item, None)).collect()
+    finding(&detail.in_either_case(), Some(event), context)
 }
 
 /// A bare finding.
-pub(crate) fn bare(finding_: &At<'_>) -> Result<Alert> {
-    finding(&finding_.clone().in_either_case(), None)
+pub(crate) fn bare(finding_: &At<'_>, context: &Context) -> Result<Alert> {
+    finding(&finding_.in_either_case(), None, context)
 }
 
-/// Is the time further ahead than clocks differ?
-pub(crate) fn is_future(time: Timestamp, now: Timestamp) -> bool {
-    time.duration_since(now) > SignedDuration::from_mins(5)
-}
-
-fn finding(finding: &At<'_>, envelope: Option<&At<'_>>) -> Result<Alert> {
+fn finding(finding: &At<'_>, envelope: Option<&At<'_>>, context: &Context) -> Result<Alert> {
     let mut notes = Notes::default();
     let id = finding.get("id")?;
     let finding_id = id.required_text()?;
@@ -85,39 +52,47 @@ fn finding(finding: &At<'_>, envelope: Option<&At<'_>>) -> Result<Alert> {
     }
     let incident: IncidentId = id.parse(&format!("guardduty-{finding_id}"))?;
 
-    let kind = finding.get("type")?.required_text()?;
-    if !finding_type::is_known(kind) {
+    let name = finding.get("type")?.required_text()?;
+    let service = finding.get("service")?;
+    let resource = finding.get("resource")?;
+    let kind = Kind { name, feature: service.get("featureName")?.text()? };
+    if !kind.is_known() {
         notes.add("the finding type is unknown");
     }
     if finding.get("schemaVersion")?.text()? != Some("2.0") {
         notes.add("the schema version is not 2.0");
     }
-    let service = finding.get("service")?;
-    let resource = finding.get("resource")?;
     let section = resource.section()?;
     let (archived, sample) = (service.get("archived")?.flag()?, is_sample(&service, &resource)?);
 
-    let mut read = || {
-        let place = Place::read(finding, finding_id, envelope)?;
+    let mut read = |envelope| {
+        let place = place::read(finding, finding_id, envelope, context, kind.is_global())?;
+        if kind.is_sequence() {
+            return sequence::read(&service, &place, &mut notes);
+        }
         if let Some(resource) = section {
-            return subjects::read(resource, &place, is_runtime(kind, &service)?, &mut notes);
+            return subjects::read(resource, &place, kind, &mut notes);
         }
         notes.add("the finding names no resource");
         Ok(subjects::Found::default())
     };
-    let found = read();
+    let found = read(envelope);
     // A sample's account or cluster need not be real ("GeneratedFindingEKSClusterArn" is no ARN). Nothing is done
     // about a sample anyway, so it is shown instead of refused.
     let found = match found {
-        Err(error) if sample => {
-            notes.add(format!("the sample's resource cannot be read ({error})"));
+        Err(error) if sample => read(None).unwrap_or_else(|_| {
+            notes.add(format!("the sample's resource cannot be read ({})", brief(&error)));
             subjects::Found::default()
-        }
+        }),
         found => found?,
     };
+    let tactic = if kind.is_sequence() { sequence::tactics(&service)? } else { None };
     Ok(Alert {
         id: Some(finding_id.to_owned()),
         severity: severity(&finding.get("severity")?)?,
+        confidence: confidence(&finding.get("confidence")?)?,
+        count: service.get("count")?.integer()?.and_then(|count| count.try_into().ok()),
+        tactic: tactic.or_else(|| kind.tactic().map(str::to_owned)),
         first_seen: service.get("eventFirstSeen")?.time()?,
         last_seen: service.get("eventLastSeen")?.time()?,
         subjects: found.subjects,
@@ -128,13 +103,14 @@ fn finding(finding: &At<'_>, envelope: Option<&At<'_>>) -> Result<Alert> {
         },
         acted_as: found.acted_as,
         note: notes.finish(),
-        ..Alert::new(incident, Source::GuardDuty, plain(kind))
+        ..Alert::new(incident, Source::GuardDuty, plain(name))
     })
 }
 
-/// `service.featureName` says it; older findings say it in their type only.
-fn is_runtime(kind: &str, service: &At<'_>) -> Result<bool> {
-    Ok(kind.contains(":Runtime/") || service.get("featureName")?.text()? == Some("RuntimeMonitoring"))
+/// A score that GuardDuty does not document further; one that is no percentage is left out.
+fn confidence(at: &At<'_>) -> Result<Option<u8>> {
+    let number = at.number()?.filter(|number| (0.0..=100.0).contains(number));
+    Ok(number.and_then(|number| format!("{number:.0}").parse().ok()))
 }
 
 fn severity(at: &At<'_>) -> Result<Option<Severity>> {

@@ -2,13 +2,14 @@
 
 use stanch_core::{
     Result, Target,
-    names::{IamName, IamUniqueId, ImageRef, InstanceId, KubeName, KubeUid, Namespace, WorkloadKind},
-    target::{Cluster, Ec2Instance, IamPrincipal, IamWho, Image},
+    names::{ImageRef, InstanceId, KubeName, KubeUid, Namespace, WorkloadKind},
+    target::{Cluster, Image},
 };
 
-use super::place::Place;
+use super::finding_type::Kind;
 use crate::{
-    at::At,
+    at::{At, agree},
+    aws::{Place, add_principal, instance_session},
     kube,
     text::{Notes, plain},
 };
@@ -22,14 +23,13 @@ pub(crate) struct Found {
 
 /// Reads the sections that name what a responder can take. A name that is not one is refused; one that is not
 /// there is a note.
-pub(crate) fn read(resource: &At<'_>, place: &Place, runtime: bool, notes: &mut Notes) -> Result<Found> {
+pub(crate) fn read(resource: &At<'_>, place: &Place, kind: Kind<'_>, notes: &mut Notes) -> Result<Found> {
     /// Types whose resource no responder takes. Their other sections describe surroundings, not the suspect.
-    const OTHERS: [&str; 11] = [
+    const OTHERS: [&str; 10] = [
         "AttackSequence",
         "EBSSnapshot",
         "EBSVolume",
         "EC2AMI",
-        "ECSCluster",
         "Lambda",
         "RDSDBInstance",
         "RDSLimitlessDB",
@@ -38,14 +38,17 @@ pub(crate) fn read(resource: &At<'_>, place: &Place, runtime: bool, notes: &mut 
         "S3Object",
     ];
     let mut found = Found::default();
-    if resource.get("resourceType")?.text()?.is_some_and(|kind| OTHERS.contains(&kind)) {
+    let named = resource.get("resourceType")?.text()?;
+    if named.is_some_and(|named| OTHERS.contains(&named)) {
         notes.add("no responder takes this type of resource");
+        // Who did it to the bucket is one that a responder takes.
+        add_principal(&mut found.subjects, principal(resource, place, notes)?);
         return Ok(found);
     }
     let cluster = match resource.get("eksClusterDetails")?.section()? {
         None => None,
         Some(details) => {
-            let cluster = place.cluster(details)?;
+            let cluster = place.cluster(&details.get("arn")?, &details.get("name")?)?;
             if cluster.is_none() {
                 notes.add("the finding does not say which cluster");
             }
@@ -53,11 +56,20 @@ pub(crate) fn read(resource: &At<'_>, place: &Place, runtime: bool, notes: &mut 
         }
     };
     if let Some(cluster) = &cluster {
-        kubernetes(resource, cluster, runtime, &mut found, notes)?;
+        kubernetes(resource, cluster, kind, &mut found, notes)?;
     }
-    kube::add(&mut found.subjects, instance(resource, place, notes)?);
-    kube::add(&mut found.subjects, principal(resource, place, notes)?);
-    if runtime {
+    let on_ecs = resource.get("ecsClusterDetails")?.section()?.is_some();
+    instance(resource, place, kind, &mut found, notes)?;
+    if on_ecs {
+        let hosted = found.subjects.iter().any(|it| matches!(it, Target::Ec2Instance(_)));
+        notes.add(if hosted {
+            "no responder takes an ECS task: the instance is the one that it runs on"
+        } else {
+            "no responder takes an ECS task"
+        });
+    }
+    add_principal(&mut found.subjects, principal(resource, place, notes)?);
+    if kind.ran() {
         kube::add(&mut found.subjects, image(resource, cluster.as_ref(), notes)?);
     }
     if found.subjects.is_empty() && notes.is_empty() {
@@ -67,7 +79,13 @@ pub(crate) fn read(resource: &At<'_>, place: &Place, runtime: bool, notes: &mut 
 }
 
 /// The workload first, then who called.
-fn kubernetes(resource: &At<'_>, cluster: &Cluster, runtime: bool, found: &mut Found, notes: &mut Notes) -> Result<()> {
+fn kubernetes(
+    resource: &At<'_>,
+    cluster: &Cluster,
+    kind: Kind<'_>,
+    found: &mut Found,
+    notes: &mut Notes,
+) -> Result<()> {
     let details = resource.get("kubernetesDetails")?;
     let Some(details) = details.section()? else {
         notes.add("the finding has no Kubernetes details");
@@ -84,7 +102,7 @@ fn kubernetes(resource: &At<'_>, cluster: &Cluster, runtime: bool, found: &mut F
         if let Some(impersonated) = impersonated.section()? {
             found.acted_as = impersonated.get("username")?.text()?.map(plain);
         }
-    } else if !runtime {
+    } else if !kind.ran() {
         notes.add("the finding names no user");
     }
     Ok(())
@@ -103,47 +121,43 @@ fn workload(details: &At<'_>, cluster: &Cluster, notes: &mut Notes) -> Result<Op
     Ok(Some(kube::pod_or_workload(cluster, kind, namespace, name, uid)))
 }
 
-fn instance(resource: &At<'_>, place: &Place, notes: &mut Notes) -> Result<Option<Target>> {
+/// The instance, where the finding is about one, about what runs on one, or about credentials stolen from one. Of
+/// the last, the instance also stands in the session name of its role; elsewhere that name is anybody's choice.
+fn instance(resource: &At<'_>, place: &Place, kind: Kind<'_>, found: &mut Found, notes: &mut Notes) -> Result<()> {
     let details = resource.get("instanceDetails")?;
-    let Some(details) = details.section()? else { return Ok(None) };
-    let Some(id) = details.get("instanceId")?.name::<InstanceId>()? else {
-        notes.add("the finding does not say which instance");
-        return Ok(None);
-    };
-    Ok(Some(Ec2Instance { account: place.account.clone(), region: place.region.clone(), id }.into()))
+    let section = details.section()?;
+    let at = if section.is_some() { details.get("instanceId")? } else { details };
+    let named = if section.is_some() { at.name::<InstanceId>()? } else { None };
+    let mut places = vec![(at, named)];
+    if kind.is_credential_theft() {
+        let caller = resource.get("accessKeyDetails")?;
+        // Only a role has sessions that EC2 names.
+        let kind = if caller.section()?.is_some() { caller.get("userType")?.text()? } else { None };
+        if matches!(kind, Some("AssumedRole" | "Role")) {
+            let at = caller.get("principalId")?;
+            places.push((at, instance_session(&at)?.map(|session| at.parse(session)).transpose()?));
+        }
+    }
+    match agree(places)? {
+        Some(id) => kube::add(&mut found.subjects, place.instance(id, notes)),
+        None if section.is_some() || kind.is_credential_theft() => {
+            notes.add("the finding does not say which instance");
+        }
+        None => {}
+    }
+    Ok(())
 }
 
-/// GuardDuty gives a name and a unique id, not an ARN ("AccessKeyDetails"). The session name behind the colon of
-/// `principalId` is chosen by whoever assumes the role, so an instance id that stands there is not a subject.
+/// GuardDuty gives a name and a unique id, not an ARN ("AccessKeyDetails").
 fn principal(resource: &At<'_>, place: &Place, notes: &mut Notes) -> Result<Option<Target>> {
     let details = resource.get("accessKeyDetails")?;
     let Some(details) = details.section()? else { return Ok(None) };
-    let (of_name, prefix): (fn(IamName) -> IamWho, _) = match details.get("userType")?.text()? {
-        Some("IAMUser") => (IamWho::User, "AIDA"),
-        Some("Role" | "AssumedRole") => (IamWho::Role, "AROA"),
-        Some("Root") => {
-            notes.add("the root user cannot be contained: change its password and delete its keys");
-            return Ok(None);
-        }
-        _ => {
-            notes.add("the caller is neither a user nor a role");
-            return Ok(None);
-        }
-    };
-    let principal_id = details.get("principalId")?;
-    let unique_id = match principal_id.text()?.map(|id| id.split(':').next().unwrap_or_default()) {
-        None | Some("") => None,
-        Some(id) => Some(principal_id.parse::<IamUniqueId>(id)?).filter(|id| id.as_str().starts_with(prefix)),
-    };
-    let Some(name) = details.get("userName")?.name::<IamName>()? else {
-        notes.add("the finding does not name the caller");
-        return Ok(None);
-    };
-    Ok(Some(IamPrincipal { account: place.account.clone(), who: of_name(name), unique_id }.into()))
+    let kind = details.get("userType")?.text()?;
+    place.principal(kind, &details.get("userName")?, &details.get("principalId")?, notes)
 }
 
-/// The image that the process ran from. Only Runtime Monitoring says that; an audit finding lists what a caller
-/// asked for, and a caller could ask for everyone's image.
+/// The image that the process ran from, or that a malware scan found bad. Only Runtime Monitoring and the scans say
+/// that; an audit finding lists what a caller asked for, and a caller could ask for everyone's image.
 fn image(resource: &At<'_>, cluster: Option<&Cluster>, notes: &mut Notes) -> Result<Option<Target>> {
     let container = resource.get("containerDetails")?;
     let named = if let Some(container) = container.section()? {

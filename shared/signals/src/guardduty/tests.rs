@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use stanch_core::{Alert, Result, Severity, Target};
 
-use crate::{Context, decode};
+use crate::{Context, decode, decode_each};
 
 const CLUSTER_ARN: &str = "arn:aws:eks:eu-central-1:210987654321:cluster/shop";
 
@@ -230,10 +230,21 @@ fn a_caller_is_a_user_or_a_role() -> Result<()> {
 
 #[test]
 fn resources_that_no_responder_takes_are_a_note() -> Result<()> {
-    for kind in ["S3Bucket", "RDSDBInstance", "Lambda", "ECSCluster", "AttackSequence"] {
+    for kind in ["S3Bucket", "RDSDBInstance", "Lambda", "EBSSnapshot", "AttackSequence"] {
         let alert = read(&finding(&with(instance(), "/resourceType", json!(kind))))?;
         assert_eq!((names(&alert).len(), alert.note.is_some()), (0, true), "{kind}");
     }
+    Ok(())
+}
+
+#[test]
+fn who_reached_for_a_bucket_is_a_subject_and_what_is_around_it_is_not() -> Result<()> {
+    let caller = json!({"userType": "IAMUser", "userName": "ci", "principalId": "AIDAEXAMPLEEXAMPLE12"});
+    let resource = with(with(instance(), "/resourceType", json!("S3Bucket")), "/accessKeyDetails", caller);
+    assert_eq!(
+        names(&read(&with(finding(&resource), "/type", json!("Exfiltration:S3/AnomalousBehavior")))?),
+        ["user/ci"]
+    );
     Ok(())
 }
 
@@ -262,9 +273,144 @@ fn unknown_types_and_versions_are_noted() -> Result<()> {
 
 #[test]
 fn lists_are_bounded_and_can_be_empty() -> Result<()> {
-    let context = Context::new(None, Timestamp::UNIX_EPOCH);
+    let mut context = Context::new(None, Timestamp::UNIX_EPOCH);
     assert_eq!(decode(br#"{"Findings":[]}"#, &context)?, []);
     let many = json!({ "Findings": vec![finding(&instance()); 51] });
-    assert!(decode(many.to_string().as_bytes(), &context).is_err());
+    assert_eq!(decode(many.to_string().as_bytes(), &context)?.len(), 51);
+    context.limits.findings = 50;
+    let error = decode(many.to_string().as_bytes(), &context).expect_err("too many");
+    assert!(error.to_string().contains("limit.findings (50)"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn one_finding_that_cannot_be_read_does_not_silence_the_others() -> Result<()> {
+    let context = Context::new(None, Timestamp::UNIX_EPOCH);
+    let wrong = with(finding(&instance()), "/accountId", json!("1"));
+    let both = json!({ "Findings": [wrong, finding(&instance())] });
+    let items = decode_each(both.to_string().as_bytes(), &context)?;
+    let [Err(error), Ok(alert)] = items.as_slice() else { panic!("{items:?}") };
+    assert_eq!(error.resource(), "Findings[0].accountId");
+    assert_eq!(names(alert), ["i-0a1b2c3d4e5f67890"]);
+    Ok(())
+}
+
+fn event(finding: &Value, account: &str) -> Value {
+    json!({"source": "aws.guardduty", "detail-type": "GuardDuty Finding", "account": account, "detail": finding,
+           "region": "eu-central-1", "time": "2026-11-19T22:45:02Z"})
+}
+
+#[test]
+fn an_administrator_speaks_for_its_members_and_nobody_else_does() -> Result<()> {
+    let now: Timestamp = "2026-11-20T00:00:00Z".parse().expect("a time");
+    let mut context = Context::new(None, now);
+    let body = event(&finding(&instance()), "111122223333").to_string();
+    let error = decode(body.as_bytes(), &context).expect_err("somebody else's");
+    assert_eq!(error.resource(), "account");
+    assert!(error.to_string().contains("STANCH_DETECTOR_ACCOUNTS"), "{error}");
+    context.detector_accounts = vec!["111122223333".parse()?];
+    let alert = decode(body.as_bytes(), &context)?.remove(0);
+    assert_eq!(alert.subjects.first().map(|it| it.scope().to_string()).as_deref(), Some("aws:210987654321"));
+    // Among itself the finding must agree all the same.
+    let arn = "arn:aws:guardduty:eu-central-1:111122223333:detector/d0/finding/f00d";
+    let body = event(&with(finding(&instance()), "/arn", json!(arn)), "111122223333").to_string();
+    assert!(decode(body.as_bytes(), &context).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_region_may_differ_only_in_what_is_global() -> Result<()> {
+    let caller = json!({"userType": "IAMUser", "userName": "ci", "principalId": "AIDAEXAMPLEEXAMPLE12"});
+    let global = json!({"resourceType": "AccessKey", "accessKeyDetails": caller});
+    let moved = |resource: &Value, kind: &str| {
+        with(with(finding(resource), "/region", json!("us-east-1")), "/type", json!(kind))
+    };
+    assert_eq!(names(&read(&moved(&global, "Persistence:IAMUser/AnomalousBehavior"))?), ["user/ci"]);
+    assert!(read(&moved(&instance(), "Execution:Runtime/NewBinaryExecuted")).is_err());
+    // An instance beside it could be in either.
+    let both = with(global, "/instanceDetails", json!({"instanceId": "i-0a1b2c3d4e5f67890"}));
+    let alert = read(&moved(&both, "Persistence:IAMUser/AnomalousBehavior"))?;
+    assert_eq!((names(&alert), alert.note.is_some()), (vec!["user/ci".to_owned()], true));
+    Ok(())
+}
+
+#[test]
+fn stolen_credentials_lead_to_the_instance_and_its_role() -> Result<()> {
+    let stolen = |kind: &str, id: &str| {
+        let caller = json!({"userType": kind, "userName": "shop-node", "principalId": id});
+        json!({"resourceType": "AccessKey", "accessKeyDetails": caller})
+    };
+    let kind = json!("UnauthorizedAccess:IAMUser/InstanceCredentialExfiltration.InsideAWS");
+    let read = |resource: &Value| read(&with(finding(resource), "/type", kind.clone()));
+    let session = "AROAEXAMPLEEXAMPLE12:i-0a1b2c3d4e5f67890";
+    assert_eq!(names(&read(&stolen("AssumedRole", session))?), ["i-0a1b2c3d4e5f67890", "role/shop-node"]);
+    let both = with(stolen("AssumedRole", session), "/instanceDetails", json!({"instanceId": "i-0a1b2c3d4e5f67890"}));
+    assert_eq!(names(&read(&both)?), ["i-0a1b2c3d4e5f67890", "role/shop-node"]);
+    // Two places that disagree, a session that only looks like an instance, and an identity without sessions.
+    let other = with(stolen("AssumedRole", session), "/instanceDetails", json!({"instanceId": "i-0fedcba9876543210"}));
+    assert!(read(&other).is_err());
+    assert!(read(&stolen("AssumedRole", "AROAEXAMPLEEXAMPLE12:i-../x")).is_err());
+    assert_eq!(names(&read(&stolen("AssumedRole", "AROAEXAMPLEEXAMPLE12:alice"))?), ["role/shop-node"]);
+    assert_eq!(names(&read(&stolen("Root", session))?), [""; 0]);
+    Ok(())
+}
+
+fn sequence(resources: &Value, actors: &Value) -> Result<Alert> {
+    let service = json!({"eventFirstSeen": "2026-11-19T22:10:04Z",
+        "detection": {"sequence": {"uid": "s", "resources": resources, "actors": actors}}});
+    let it = with(finding(&json!({"resourceType": "AttackSequence"})), "/service", service);
+    read(&with(it, "/type", json!("AttackSequence:EKS/CompromisedCluster")))
+}
+
+#[test]
+fn a_sequence_names_what_is_the_accounts_own() -> Result<()> {
+    let workload = |namespace: &str| {
+        json!({"uid": "w", "name": "cart", "resourceType": "KUBERNETES_WORKLOAD",
+               "data": {"kubernetesWorkload": {"namespace": namespace, "type": "DEPLOYMENTS"}}})
+    };
+    let cluster = |arn: &str| json!({"uid": arn, "resourceType": "EKS_CLUSTER", "data": {"eksCluster": {"arn": arn}}});
+    let instance = |uid: &str| json!({"uid": uid, "resourceType": "EC2_INSTANCE", "data": {}});
+    let none = json!(null);
+    let named = sequence(&json!([instance("i-0a1b2c3d4e5f67890"), workload("web"), cluster(CLUSTER_ARN)]), &none)?;
+    assert_eq!(names(&named), ["DEPLOYMENTS/web/cart", "i-0a1b2c3d4e5f67890"]);
+    // Workloads do not name their cluster: without one, or with two, nobody can tell.
+    let other = CLUSTER_ARN.replace("shop", "other");
+    for clusters in [json!([workload("web")]), json!([workload("web"), cluster(CLUSTER_ARN), cluster(&other)])] {
+        let alert = sequence(&clusters, &none)?;
+        assert_eq!((names(&alert).len(), alert.note.is_some()), (0, true));
+    }
+    let mut foreign = instance("i-0a1b2c3d4e5f67890");
+    foreign["accountId"] = json!("111122223333");
+    assert_eq!(names(&sequence(&json!([foreign]), &none)?), [""; 0]);
+    for wrong in [
+        json!([instance("arn:aws:ec2:eu-central-1:111122223333:instance/i-0a1b2c3d4e5f67890")]),
+        json!([instance("arn:aws:ec2:us-east-1:210987654321:instance/i-0a1b2c3d4e5f67890")]),
+        json!([instance("i-0a1b")]),
+        json!([workload("../x"), cluster(CLUSTER_ARN)]),
+        json!({}),
+    ] {
+        assert!(sequence(&wrong, &none).is_err(), "{wrong}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_actor_is_a_role_of_this_account_or_nobody() -> Result<()> {
+    let actor = |kind: &str, account: &str, issuer: &str| {
+        json!([{"user": {"name": "x", "uid": "AROAEXAMPLEEXAMPLE12:y", "type": kind, "account": {"uid": account}},
+                "session": {"issuer": issuer}}])
+    };
+    let here = "arn:aws:iam::210987654321:role/path/exporter";
+    for (actors, expected) in [
+        (actor("AssumedRole", "210987654321", here), vec!["role/exporter"]),
+        (actor("AssumedRole", "210987654321", "arn:aws:iam::111122223333:role/exporter"), vec![]),
+        (actor("AssumedRole", "111122223333", here), vec![]),
+        (actor("AssumedRole", "210987654321", ""), vec![]),
+        (actor("IAMUser", "210987654321", ""), vec!["user/x"]),
+        (actor("Root", "210987654321", ""), vec![]),
+        (actor("AWSService", "210987654321", ""), vec![]),
+    ] {
+        assert_eq!(names(&sequence(&json!([]), &actors)?), expected, "{actors}");
+    }
     Ok(())
 }

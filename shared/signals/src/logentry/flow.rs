@@ -44,10 +44,9 @@ pub(super) fn instances(entry: &Entry<'_>, flow: &At<'_>, notes: &mut Notes) -> 
         return Ok(subjects);
     }
     let cluster = details.get("cluster")?;
-    if let (Some(location), Some(cluster)) = (
-        cluster.get("cluster_location")?.name::<Location>()?,
-        cluster.get("cluster_name")?.name::<GkeName>()?,
-    ) {
+    if let (Some(location), Some(cluster)) =
+        (cluster.get("cluster_location")?.name::<Location>()?, cluster.get("cluster_name")?.name::<GkeName>()?)
+    {
         let cluster = Cluster::Gke { project: project.clone(), location, name: cluster };
         let pod = details.get("pod")?;
         if let (Some(namespace), Some(name)) =

@@ -65,7 +65,7 @@ fn call<'a>(
     }
     let selector = info.get("authoritySelector")?;
     let user = match &caller.principal {
-        Some((at, _)) => at.clone(),
+        Some((at, _)) => at,
         // Nobody signed in: the selector is all that names the caller.
         None if selector.text()? == Some("system:anonymous") => selector,
         None => selector.absent(),
@@ -78,7 +78,7 @@ fn call<'a>(
         namespace: path.namespace,
         name: path.name,
         uid: None,
-        extra: user.clone().absent(),
+        extra: user.absent(),
         user,
         request: audit.get("request")?,
         response: audit.get("response")?,
@@ -136,7 +136,8 @@ pub(super) fn falco_entry(entry: &Entry<'_>, payload: &At<'_>, context: &Context
     let namespace = entry.labels.get("namespace_name")?.text()?;
     if !of_falco("container_name")? || !(of_falco("namespace_name")? || namespace == Some("kube-system")) {
         alert.subjects.clear();
-        let why = "this is not Falco's log: its container must be called falco, in a namespace called falco or kube-system";
+        let why =
+            "this is not Falco's log: its container must be called falco, in a namespace called falco or kube-system";
         alert.note = Some(alert.note.map_or_else(|| why.to_owned(), |note| format!("{note}; {why}")));
     }
     Ok(alert)
@@ -153,7 +154,7 @@ impl Labels {
     fn read(entry: &Entry<'_>) -> Result<Self> {
         let at = entry.labels.get("project_id")?;
         Ok(Self {
-            project: agree([(at.clone(), at.name()?), (at.clone(), entry.project.clone())])?,
+            project: agree([(at, at.name()?), (at, entry.project.clone())])?,
             location: entry.labels.get("location")?.name()?,
             name: entry.labels.get("cluster_name")?.name()?,
         })

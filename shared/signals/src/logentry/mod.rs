@@ -101,7 +101,9 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
         rule = audit.get("methodName")?.text()?.map(plain).or(rule);
         let info = audit.get("authenticationInfo")?;
         let caller = Caller::read(&info)?;
-        kube::add(&mut found.subjects, caller.target(None, context, &mut notes)?);
+        if kind.is_some_and(is_infrastructure) {
+            kube::add(&mut found.subjects, caller.target(None, context, &mut notes)?);
+        }
         // The authority that the caller asked for. Whether it was allowed to is not said, so it is only shown.
         acted_as = caller.acted_as.map(plain).or(info.get("authoritySelector")?.text()?.map(plain));
     }
@@ -125,6 +127,12 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
         note: notes.finish(),
         ..Alert::new(incident, Source::CloudLogging, rule.unwrap_or_else(|| "log entry".to_owned()))
     })
+}
+
+/// What a call has to be about for its caller to be a subject: machines, clusters, identities. Of what else a service
+/// account calls (a topic, a metric) nobody says that it is suspect.
+fn is_infrastructure(kind: &str) -> bool {
+    kind.starts_with("gce_") || ["gke_cluster", "k8s_cluster", "project", "service_account"].contains(&kind)
 }
 
 /// `status` is a `google.rpc.Status`: anything but 0 is an error. GKE also labels what its authorizer decided.

@@ -71,7 +71,13 @@ fn an_object_is_named_whatever_the_verb() -> Result<()> {
 fn a_failed_call_and_an_asked_for_authority_are_shown() -> Result<()> {
     let exec = audit("io.k8s.core.v1.pods.exec.get", "core/v1/namespaces/web/pods/cart/exec");
     let failed = read(&with(exec.clone(), "/protoPayload/status", json!({"code": 7})))?;
-    assert_eq!(failed.note.as_deref(), Some("the call failed"));
+    assert_eq!(
+        (failed.inactive.as_deref(), names(&failed)),
+        (Some("the call failed"), vec!["pod/web/cart".to_owned()])
+    );
+    let refused = read(&with(exec.clone(), "/labels", json!({"authorization.k8s.io/decision": "forbid"})))?;
+    assert!(refused.inactive.is_some());
+    assert_eq!(read(&with(exec.clone(), "/protoPayload/status", json!({"code": 0})))?.inactive, None);
     let asked = with(exec, "/protoPayload/authenticationInfo/authoritySelector", json!("system:node:victim"));
     let alert = read(&asked)?;
     assert_eq!(alert.acted_as.as_deref(), Some("system:node:victim"));

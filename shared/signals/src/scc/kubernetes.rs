@@ -132,7 +132,9 @@ pub(super) fn image(
 
 /// Does the finding come from Container Threat Detection?
 pub(super) fn is_container_threat(finding: &At<'_>, properties: &At<'_>) -> bool {
-    ["parentDisplayName", "sourceDisplayName"].iter().any(|key| finding.peek(&[key]) == Some("Container Threat Detection"))
+    ["parentDisplayName", "sourceDisplayName"]
+        .iter()
+        .any(|key| finding.peek(&[key]) == Some("Container Threat Detection"))
         || finding.peek(&["findingProviderId"]).is_some_and(|id| id.ends_with("/ktd"))
         || properties.peek(&["Container_Name"]).is_some()
 }

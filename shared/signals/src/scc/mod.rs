@@ -106,7 +106,11 @@ fn finding(finding: &At<'_>, resource: &At<'_>, properties: &At<'_>, context: &C
 
 /// Event Threat Detection's own log ("Event Threat Detection: logs"): what it found, not yet a finding. The subjects
 /// and the rule.
-pub(crate) fn detection(payload: &At<'_>, context: &Context, notes: &mut Notes) -> Result<(Vec<Target>, Option<String>)> {
+pub(crate) fn detection(
+    payload: &At<'_>,
+    context: &Context,
+    notes: &mut Notes,
+) -> Result<(Vec<Target>, Option<String>)> {
     let rule = payload.get("detectionCategory")?.get("ruleName")?.text()?.map(plain);
     let nothing = payload.get("resource")?.absent();
     Ok((subjects::read(&nothing, &nothing, payload, context, notes)?.subjects, rule))
@@ -118,18 +122,16 @@ fn identity<'a>(finding: &At<'a>) -> Result<(IncidentId, &'a str)> {
     let read = |at: &At<'a>| -> Result<Option<(&'a str, &'a str)>> {
         let Some(text) = at.text()? else { return Ok(None) };
         let parts: Vec<_> = text.split('/').collect();
-        let (source, id) = match *parts.as_slice() {
-            ["organizations" | "folders" | "projects", _, "sources", source, "findings", id]
-            | ["organizations" | "folders" | "projects", _, "sources", source, "locations", _, "findings", id] => {
-                (source, id)
-            }
-            _ => return Err(at.wrong("must be PARENT/sources/SOURCE/findings/FINDING")),
+        let (["organizations" | "folders" | "projects", _, "sources", source, "findings", id]
+        | ["organizations" | "folders" | "projects", _, "sources", source, "locations", _, "findings", id]) =
+            *parts.as_slice()
+        else {
+            return Err(at.wrong("must be PARENT/sources/SOURCE/findings/FINDING"));
         };
         let is_id = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
         if is_id(source) && is_id(id) { Ok(Some((source, id))) } else { Err(at.wrong("must hold letters and digits")) }
     };
-    let (source, id) = agree([(name.clone(), read(&name)?), (canonical.clone(), read(&canonical)?)])?
-        .ok_or_else(|| name.missing())?;
+    let (source, id) = agree([(name, read(&name)?), (canonical, read(&canonical)?)])?.ok_or_else(|| name.missing())?;
     let text = if name.is_present() { name.required_text()? } else { canonical.required_text()? };
     Ok((name.parse(&format!("scc-{source}-{id}"))?, text))
 }

@@ -3,7 +3,10 @@
 
 use stanch_core::{Result, names::ProjectId};
 
-use super::name::Project;
+use super::{
+    name::{Project, Resource},
+    subjects::Place,
+};
 use crate::at::At;
 
 /// A project's number and id.
@@ -26,12 +29,31 @@ impl Owner {
                 Project::Id(id) => owner.id = Some(id),
             }
         }
-        if owner.id.is_none() {
-            // Documented as the project's id; some exports print its title instead, which is none.
-            let beside = resource.get_one_of(["projectDisplayName", "project_display_name"])?;
-            owner.id = [beside, cloud.get("projectDisplayName")?].iter().find_map(|at| at.name().ok().flatten());
+        // Documented as the project's id; some exports print its title instead, which is none.
+        let beside = resource.get_one_of(["projectDisplayName", "project_display_name"])?;
+        for at in [beside, cloud.get("projectDisplayName")?] {
+            match (at.name::<ProjectId>().ok().flatten(), &owner.id) {
+                (Some(shown), Some(id)) if shown != *id => return Err(at.wrong("disagrees with the project's name")),
+                (Some(shown), _) => owner.id = Some(shown),
+                (None, _) => {}
+            }
         }
         Ok(owner)
+    }
+
+    /// The resource itself must be in this project.
+    pub(super) fn must_own(&self, (at, place): &Place<'_>) -> Result<()> {
+        let project = match place {
+            Some(Resource::Vm(vm)) => &vm.project,
+            Some(Resource::Cluster(cluster, _)) => &cluster.project,
+            Some(Resource::ServiceAccount(project, _)) => project,
+            _ => return Ok(()),
+        };
+        let fits = match project {
+            Project::Id(id) => self.id.as_ref().is_none_or(|own| own == id),
+            Project::Number(number) => self.number.as_ref().is_none_or(|own| own == number),
+        };
+        if fits { Ok(()) } else { Err(at.wrong("is in another project than the notification says")) }
     }
 
     /// The id of a project.

@@ -54,6 +54,8 @@ pub(super) fn read(
     let (main, other): (Place<'_>, Place<'_>) = ((main, Resource::read(&main)?), (other, Resource::read(&other)?));
     agree(&main, &other)?;
     let owner = Owner::read(resource)?;
+    owner.must_own(&main)?;
+    owner.must_own(&other)?;
     let cluster = cluster([&main, &other], &owner, context, notes);
     let scope = cluster.as_ref();
 
@@ -157,9 +159,7 @@ fn cluster(places: [&Place<'_>; 2], owner: &Owner, context: &Context, notes: &mu
     if let Some(project) = owner.resolve(&project) {
         return Some(Cluster::Gke { project, location, name });
     }
-    let is_it = |it: &&Cluster| {
-        matches!(it, Cluster::Gke { location: place, name: own, .. } if *place == location && *own == name)
-    };
+    let is_it = |it: &&Cluster| matches!(it, Cluster::Gke { location: place, name: own, .. } if *place == location && *own == name);
     let ours = context.cluster.as_ref().filter(is_it).cloned();
     if ours.is_none() {
         notes.add("the cluster's project is told by its number only");

@@ -25,6 +25,20 @@ pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
 }
 
+/// The folders of fixtures, each of one kind of detector. The hostile ones are apart.
+pub(crate) fn folders() -> io::Result<Vec<String>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(fixtures())? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_dir() && name != "hostile" {
+            folders.push(name);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
 /// The public events: beside the workspace, or where `STANCH_EVENTS` says. They are read in place.
 pub(crate) fn public() -> Option<PathBuf> {
     static SAID: Once = Once::new();

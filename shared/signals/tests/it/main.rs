@@ -5,4 +5,6 @@
 mod common;
 mod damage;
 mod fixtures;
+mod properties;
 mod public;
+mod snapshots;

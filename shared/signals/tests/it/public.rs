@@ -11,7 +11,26 @@ use crate::common::{Outcome, check, context, files, public, shown, skipped};
 const TABLE: &str = include_str!("public.tsv");
 
 /// The file names of the detectors that this crate knows.
-const OURS: [&str; 5] = ["guardduty", "logentry", "falco", "pubsub", "cloudevents"];
+const OURS: [&str; 14] = [
+    "cloudevents",
+    "cloudwatchlogs",
+    "falco",
+    "guardduty",
+    "k8saudit",
+    "kubearmor",
+    "logentry",
+    "monitoring",
+    "policyreport",
+    "pubsub",
+    "scc",
+    "securityhub",
+    "tracee",
+    "trivy",
+];
+
+const PROD: &str = "eks:123456789012/us-east-1/prod";
+/// The cluster of the hostile logs.
+const NEXACORP: &str = "eks:123456789012/us-east-1/nexacorp-prod";
 
 fn is_ours(name: &str) -> bool {
     OURS.iter().any(|ours| name.starts_with(ours))
@@ -72,7 +91,7 @@ fn every_hostile_event_has_the_outcome_that_its_table_names() -> io::Result<()> 
             continue;
         }
         let bytes = fs::read(folder.join(file))?;
-        let outcome = decode(&bytes, &context("eks:123456789012/us-east-1/prod"));
+        let outcome = decode(&bytes, &context(if file.starts_with("cloudwatch") { NEXACORP } else { PROD }));
         check(file, &bytes, &outcome);
         assert!(is_as_expected(file, expected, &outcome), "{file}: expected {expected:?}, got {outcome:?}");
     }
@@ -87,6 +106,7 @@ fn is_as_expected(file: &str, expected: &str, outcome: &Outcome) -> bool {
         alerts.iter().all(|alert| alert.inactive.is_some() || alert.subjects.is_empty()) && !alerts.is_empty()
     });
     let pod = shown == "eks:123456789012/us-east-1/prod pod/default/kubecon";
+    let miner = shown == "gcp:terra-2d61a51b instance/us-central1-a/saturn-5434a6f7-6739-4843-9b5e-4fa03fe51d76";
     match expected {
         // Read the pod and nothing else; the host name is not a subject beside it.
         "no node action" | "identity only from output_fields" | "handled like data, or rejected cleanly" => pod,
@@ -97,7 +117,19 @@ fn is_as_expected(file: &str, expected: &str, outcome: &Outcome) -> bool {
             shown == "eks:123456789012/us-east-1/nexacorp-prod deployments/kube-system/web"
         }
         "no revoke attempted" => shown == "none",
-        "one action per message id" | "ack-and-drop or 4xx, no retry storm" => refused,
+        "ack-and-drop or 4xx, no retry storm" => refused,
+        // A redelivery is the same incident; the message id decides nothing.
+        "one action per message id" => miner,
+        // Decoded as far as it names a subject; the note says that the category is unknown.
+        "no destructive action" => miner && note(outcome).contains("category is unknown"),
+        // Numbers may be text, as protocol buffers write them, and severities words.
+        "defined" => shown == "eks:123456789012/us-east-1/prod pod/team-green/app-c-8b9cd456c-5h54z",
+        // Of one event that is cut nothing is left; the fixture audit/logs-one-cut.json has another beside it.
+        "skip this record, handle the others" => refused,
+        "bounded inflate (cap), reject; memory stays flat" => refused,
+        "inflate once only, then reject as non-JSON" => refused,
+        // The project that it is in, and the one that the notification says, differ.
+        "no action (project not allow-listed)" => refused,
         // The text is not read at all. Of two findings with one id, the incident is one and each instance a target.
         "escaped in logs and notifications" | "one action only" => shown == "aws:123456789012 i-02468ace13579bdf0",
         // The guard refuses it: the alert names its namespace.
@@ -109,6 +141,9 @@ fn is_as_expected(file: &str, expected: &str, outcome: &Outcome) -> bool {
         _ if file == "guardduty-schema-9.json" => note(outcome).contains("schema version"),
         _ if file == "guardduty-partition-mismatch.json" => refused,
         _ if expected.starts_with("reject") => refused,
+        _ if file == "securityhub-empty-findings.json" || file == "securityhub-missing-findings.json" => {
+            outcome.as_ref().is_ok_and(Vec::is_empty)
+        }
         _ if expected.starts_with("no action") => idle,
         _ => false,
     }

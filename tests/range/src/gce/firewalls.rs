@@ -275,6 +275,10 @@ fn render(state: &State, kept: &KeptFirewall) -> Value {
 pub(super) fn effective(turn: &mut Turn<'_>, zone: &str, name: &str) -> Result<Value, Refusal> {
     let resource = format!("projects/{}/zones/{zone}/instances/{name}", turn.project);
     turn.need(&["compute.instances.getEffectiveFirewalls"], &resource)?;
+    if name.bytes().all(|c| c.is_ascii_digit()) {
+        // The one call about instances that takes no number.
+        return Err(Refusal::field("instance", name, "Must be a match of regex '[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?'"));
+    }
     let kept = find(turn, zone, name, &resource)?;
     let nic = turn.required("networkInterface")?;
     let at = nic.strip_prefix("nic").and_then(|at| at.parse::<usize>().ok());

@@ -81,6 +81,48 @@ impl Gce {
         lock(&self.state).seed_disk(project, zone, disk, None)
     }
 
+    /// Somebody else tags an instance, at this moment.
+    pub fn tag_by_hand(&self, project: &str, name: &str, tag: &str) {
+        self.by_hand(project, name, |seed| seed.tags.push(tag.to_owned()));
+    }
+
+    /// Somebody else takes every tag off that begins so.
+    pub fn untag_by_hand(&self, project: &str, name: &str, prefix: &str) {
+        self.by_hand(project, name, |seed| seed.tags.retain(|tag| !tag.starts_with(prefix)));
+    }
+
+    /// Somebody else labels an instance.
+    pub fn label_by_hand(&self, project: &str, name: &str, key: &str, value: &str) {
+        self.by_hand(project, name, |seed| drop(seed.labels.insert(key.to_owned(), value.to_owned())));
+    }
+
+    /// Somebody else gives the first interface an external address.
+    pub fn attach_address(&self, project: &str, name: &str, config: &str, address: &str) {
+        self.by_hand(project, name, |seed| {
+            if let Some(nic) = seed.nics.first_mut() {
+                nic.access.push(seeds::Access::new(config, address, "PREMIUM"));
+            }
+        });
+    }
+
+    /// Somebody else lets an instance be deleted.
+    pub fn unprotect_by_hand(&self, project: &str, name: &str) {
+        self.by_hand(project, name, |seed| seed.protected = false);
+    }
+
+    /// Somebody else deletes every firewall rule of a project.
+    pub fn clear_firewalls(&self, project: &str) {
+        lock(&self.state).firewalls.retain(|kept| kept.project != project);
+    }
+
+    fn by_hand(&self, project: &str, name: &str, edit: impl FnOnce(&mut Instance)) {
+        let mut state = lock(&self.state);
+        let named = |kept: &&mut state::KeptInstance| kept.seed.project == project && kept.seed.name == name;
+        if let Some(kept) = state.instances.iter_mut().find(named) {
+            edit(&mut kept.seed);
+        }
+    }
+
     /// Takes an instance away; its disks stay.
     pub fn remove_instance(&self, project: &str, name: &str) {
         lock(&self.state).instances.retain(|kept| kept.seed.project != project || kept.seed.name != name);
@@ -169,6 +211,19 @@ impl Gce {
     pub fn project_metadata(&self, project: &str, key: &str, value: &str) {
         let mut state = lock(&self.state);
         state.common.entry(project.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
+    }
+
+    /// Sets metadata of an instance, as its own service account may; an empty value takes the entry away.
+    pub fn instance_metadata(&self, project: &str, name: &str, key: &str, value: &str) {
+        let mut state = lock(&self.state);
+        let of = |kept: &&mut state::KeptInstance| kept.seed.project == project && kept.seed.name == name;
+        for kept in state.instances.iter_mut().filter(of) {
+            let entries = &mut kept.seed.metadata;
+            match value {
+                "" => drop(entries.remove(key)),
+                value => drop(entries.insert(key.to_owned(), value.to_owned())),
+            }
+        }
     }
 
     /// The number that stands for a project in what Google writes itself.

@@ -66,9 +66,19 @@ pub(super) fn forget(state: &mut State, key: &Key) {
     remove(state, key, false);
 }
 
+/// The controller of service accounts is at once: every namespace has an account `default`.
+fn make_default_again(state: &mut State, (resource, namespace, name): &Key) {
+    let stands = state.objects.contains_key(&("namespaces".into(), String::new(), namespace.clone()));
+    if resource == "serviceaccounts" && name == "default" && stands {
+        let accounts = state.serving(resource);
+        state.add(&accounts, namespace, name, &json!({}));
+    }
+}
+
 /// The garbage collector is at once: what is owned goes too, or loses its owner.
 pub(super) fn remove(state: &mut State, key: &Key, orphan: bool) {
     let Some(gone) = state.objects.remove(key) else { return };
+    make_default_again(state, key);
     let uid = gone.pointer("/metadata/uid").cloned().unwrap_or_default();
     let owned: Vec<Key> = state
         .objects

@@ -2,9 +2,24 @@
 
 use serde_json::{Value, json};
 
+use super::api::Place;
 use super::rbac::{Access, User};
 use super::state::State;
 use super::status::Failure;
+
+/// Whoever writes a binding may bind its role. (The real server is content, too, with who holds all that the role
+/// gives; nobody of the range does.)
+pub(super) fn may_bind(user: &User, place: &Place<'_>, binding: &Value) -> Result<(), Failure> {
+    if !matches!(place.served.plural.as_str(), "rolebindings" | "clusterrolebindings") {
+        return Ok(());
+    }
+    let text = |path: &str| binding.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let resource = if text("/roleRef/kind") == "ClusterRole" { "clusterroles" } else { "roles" };
+    let group = "rbac.authorization.k8s.io";
+    let access =
+        Access { verb: "bind", group, resource, name: Some(text("/roleRef/name")), namespace: place.namespace };
+    if user.may(&access) { Ok(()) } else { Err(Failure::escalation(&place.served.qualified(), place.name, &user.name)) }
+}
 
 pub(super) fn review_access(user: &User, review: &Value) -> Result<Value, Failure> {
     let spec = review.get("spec").cloned().unwrap_or_default();

@@ -59,6 +59,15 @@ impl Failure {
         Self::new(409, "Conflict", message, Some(json!({"name": name, "kind": resource})))
     }
 
+    /// A binding of a role that gives more than the user has.
+    pub(crate) fn escalation(resource: &str, name: Option<&str>, user: &str) -> Self {
+        let name = name.unwrap_or_default();
+        let message = format!(
+            "{resource} \"{name}\" is forbidden: user \"{user}\" (groups=[]) is attempting to grant RBAC permissions not currently held"
+        );
+        Self::new(403, "Forbidden", message, Some(json!({"name": name, "kind": resource})))
+    }
+
     /// A disruption budget that does not let a pod go.
     pub(crate) fn budget(cause: &str, retry_after: u32) -> Self {
         let message = "Cannot evict pod as it would violate the pod's disruption budget.".to_owned();
@@ -71,7 +80,8 @@ impl Failure {
 
     pub(crate) fn two_budgets() -> Self {
         let message =
-            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.".to_owned();
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+                .to_owned();
         Self::new(500, "", message, None)
     }
 

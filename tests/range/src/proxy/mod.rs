@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-pub use dialect::{Dialect, dynamodb_error, ec2_error, gce_error, kubernetes_error};
+pub use dialect::{Dialect, dynamodb_error, ec2_error, gce_error, kubernetes_error, kubernetes_expired};
 
 use crate::host::{Host, MAX_BODY, lock, pairs};
 use conn::Conn;
@@ -76,11 +76,15 @@ impl CallInfo {
     /// Whether the call only reads, by its AWS action or its method.
     pub fn reads(&self) -> bool {
         const VERBS: [&str; 8] = ["Describe", "Get", "List", "Query", "Scan", "BatchGet", "Simulate", "Lookup"];
+        // Google asks some questions by POST.
+        const QUESTIONS: [&str; 3] = ["/listManagedInstances", ":getIamPolicy", "estIamPermissions"];
+        let asks = || QUESTIONS.iter().any(|question| self.path.ends_with(question));
+        let dry = || self.query.split('&').any(|it| it == "dryRun=All");
         match &self.action {
             // A dry run changes nothing, whatever it is of.
             Some(_) if self.form("DryRun").as_deref() == Some("true") => true,
             Some(action) => VERBS.iter().any(|verb| action.starts_with(verb)),
-            None => self.method == "GET" || self.method == "HEAD",
+            None => self.method == "GET" || self.method == "HEAD" || dry() || asks(),
         }
     }
 }

@@ -1,0 +1,217 @@
+# Every responder that runs on Google Cloud, each as one Cloud Run service with one service account and one custom role.
+#
+# infra/responders/NAME.json is generated from the responder's own declaration (`Responder::NEEDS`): a new responder is
+# one more file there, and nothing here changes.
+
+terraform {
+  required_version = ">= 1.6"
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = ">= 6.0"
+    }
+  }
+}
+
+locals {
+  known = {
+    for file in fileset("${path.module}/../responders", "*.json") :
+    trimsuffix(file, ".json") => jsondecode(file("${path.module}/../responders/${file}"))
+  }
+  deployed = {
+    for name, responder in local.known : name => responder
+    if responder.wing != "aws" && (var.responders == null ? responder.wing == "gcp" : contains(coalesce(var.responders, []), name))
+  }
+  wired = {
+    for name, responder in local.deployed : name => responder
+    if responder.trigger == "event" || contains(var.auto, name)
+  }
+  cloud   = { for name, responder in local.deployed : name => responder if responder.wing == "gcp" }
+  targets = toset(concat([var.project], tolist(var.projects)))
+  guard = merge(
+    { projects = sort(tolist(local.targets)), auto = sort(tolist(var.auto)) },
+    length(var.clusters) == 0 ? {} : { clusters = var.clusters },
+    var.guard,
+  )
+  apis = ["run", "pubsub", "firestore", "compute", "iam", "logging", "monitoring", "cloudresourcemanager"]
+}
+
+data "google_project" "here" {
+  project_id = var.project
+}
+
+resource "google_project_service" "api" {
+  for_each = toset(local.apis)
+
+  project            = var.project
+  service            = "${each.key}.googleapis.com"
+  disable_on_destroy = false
+}
+
+# ── The ledger ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+resource "google_firestore_database" "ledger" {
+  project                           = var.project
+  name                              = "${var.name}-ledger"
+  location_id                       = var.ledger_location
+  type                              = "FIRESTORE_NATIVE"
+  concurrency_mode                  = "OPTIMISTIC"
+  point_in_time_recovery_enablement = "POINT_IN_TIME_RECOVERY_ENABLED"
+  delete_protection_state           = var.protect_ledger ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
+  deletion_policy                   = var.protect_ledger ? "ABANDON" : "DELETE"
+
+  depends_on = [google_project_service.api]
+}
+
+resource "google_project_iam_custom_role" "ledger" {
+  project     = var.project
+  role_id     = "${replace(var.name, "-", "_")}_ledger"
+  title       = "${var.name} ledger"
+  permissions = ["datastore.databases.get", "datastore.entities.create", "datastore.entities.get", "datastore.entities.update"]
+}
+
+# ── Identities ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+resource "google_service_account" "act" {
+  for_each = local.deployed
+
+  project = var.project
+  # At most 30 characters: a long name is cut and told apart by its digest.
+  account_id   = length("${var.name}-${each.key}") <= 30 ? "${var.name}-${each.key}" : "${substr("${var.name}-${each.key}", 0, 23)}-${substr(sha256(each.key), 0, 6)}"
+  display_name = "${each.key}: plan and apply"
+}
+
+resource "google_project_iam_member" "ledger" {
+  for_each = local.deployed
+
+  project = var.project
+  role    = google_project_iam_custom_role.ledger.id
+  member  = google_service_account.act[each.key].member
+  condition {
+    title      = "the ledger alone"
+    expression = "resource.name == \"projects/${var.project}/databases/${google_firestore_database.ledger.name}\""
+  }
+}
+
+# A custom role belongs to a project: each project that is acted in has its own.
+resource "google_project_iam_custom_role" "act" {
+  for_each = {
+    for pair in setproduct(keys(local.cloud), local.targets) : "${pair[0]}/${pair[1]}" => { responder = pair[0], project = pair[1] }
+  }
+
+  project     = each.value.project
+  role_id     = replace("${var.name}_${each.value.responder}", "-", "_")
+  title       = "${each.value.responder}: plan and apply"
+  permissions = local.cloud[each.value.responder].permissions.act
+}
+
+resource "google_project_iam_member" "act" {
+  for_each = google_project_iam_custom_role.act
+
+  project = each.value.project
+  role    = each.value.id
+  member  = google_service_account.act[split("/", each.key)[0]].member
+}
+
+# Undo is for people and playbooks alone.
+resource "google_project_iam_custom_role" "undo" {
+  for_each = length(var.undo_members) == 0 ? toset([]) : local.targets
+
+  project     = each.key
+  role_id     = replace("${var.name}_undo", "-", "_")
+  title       = "${var.name}: revert"
+  permissions = distinct(flatten([for responder in values(local.cloud) : responder.permissions.undo]))
+}
+
+resource "google_project_iam_member" "undo" {
+  for_each = {
+    for pair in setproduct(keys(google_project_iam_custom_role.undo), var.undo_members) : "${pair[0]}/${pair[1]}" => { project = pair[0], member = pair[1] }
+  }
+
+  project = each.value.project
+  role    = google_project_iam_custom_role.undo[each.value.project].id
+  member  = each.value.member
+}
+
+# ── The services ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+resource "google_cloud_run_v2_service" "responder" {
+  for_each = local.deployed
+
+  project             = var.project
+  name                = "${var.name}-${each.key}"
+  location            = var.region
+  description         = each.value.about
+  ingress             = "INGRESS_TRAFFIC_INTERNAL_ONLY"
+  deletion_protection = false
+
+  template {
+    service_account                  = google_service_account.act[each.key].email
+    timeout                          = "300s"
+    max_instance_request_concurrency = 10
+    scaling {
+      min_instance_count = var.min_instances
+      max_instance_count = 5
+    }
+    containers {
+      image = "${var.images}/${each.key}:${var.image_tag}"
+      resources {
+        limits            = { cpu = "1", memory = "256Mi" }
+        startup_cpu_boost = true
+      }
+      dynamic "env" {
+        for_each = merge(
+          {
+            STANCH_MODE        = var.mode
+            STANCH_LEDGER      = "firestore:${var.project}/${google_firestore_database.ledger.name}/records"
+            STANCH_GUARD       = jsonencode(local.guard)
+            STANCH_TIMEOUT     = "290"
+            STANCH_DEAD_LETTER = google_pubsub_topic.dead.id
+            STANCH_CALLERS = jsonencode({
+              oidc = [{
+                audience = "https://${var.name}-${each.key}.stanch.internal"
+                events   = [google_service_account.push.email]
+                orders   = var.order_identities
+              }]
+            })
+          },
+          each.value.wing != "k8s" || length(var.clusters) == 0 ? {} : { STANCH_CLUSTER = var.clusters[0] },
+        )
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+      startup_probe {
+        http_get {
+          path = "/healthz"
+        }
+        period_seconds = 1
+      }
+    }
+  }
+  depends_on = [google_project_service.api]
+}
+
+# Cloud Run lets the pusher in; the responder then proves the token itself.
+resource "google_cloud_run_v2_service_iam_member" "push" {
+  for_each = local.wired
+
+  project  = var.project
+  location = var.region
+  name     = google_cloud_run_v2_service.responder[each.key].name
+  role     = "roles/run.invoker"
+  member   = google_service_account.push.member
+}
+
+resource "google_cloud_run_v2_service_iam_member" "orders" {
+  for_each = {
+    for pair in setproduct(keys(local.deployed), var.order_identities) : "${pair[0]}/${pair[1]}" => { responder = pair[0], email = pair[1] }
+  }
+
+  project  = var.project
+  location = var.region
+  name     = google_cloud_run_v2_service.responder[each.value.responder].name
+  role     = "roles/run.invoker"
+  member   = endswith(each.value.email, ".gserviceaccount.com") ? "serviceAccount:${each.value.email}" : "user:${each.value.email}"
+}
