@@ -109,6 +109,8 @@ fn kind(code: &str, said: &str, status: u16) -> (Kind, Option<Duration>) {
         "RequestTimeout" => (Kind::Unavailable, None),
         _ if code.ends_with(".Malformed") => (Kind::Invalid, None),
         _ if operator(said) => (Kind::Unsupported, None),
+        // Without a code that says more, a status says enough: a service of another protocol, or a proxy in between.
+        "no code" if status == 401 || status == 403 => (Kind::Denied, None),
         _ if status == 429 => (Kind::Throttled, None),
         _ if status >= 500 => (Kind::Unavailable, None),
         // The request was made from checked values: what AWS refuses about its form is a defect of ours.
@@ -200,6 +202,13 @@ mod tests {
             assert_eq!(error.wait(), wait.map(Duration::from_secs), "{code}");
             assert!(error.to_string().contains(code), "{error}");
         }
+    }
+
+    #[test]
+    fn a_status_says_enough_where_there_is_no_code() {
+        let error = from_service("eks:ListClusters", &ErrorMetadata::builder().build(), 403);
+        assert_eq!(error.kind(), Kind::Denied);
+        assert!(error.message().starts_with("eks:ListClusters is not allowed"), "{error}");
     }
 
     #[test]
