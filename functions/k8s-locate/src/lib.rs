@@ -111,7 +111,7 @@ impl Responder for K8sLocate {
         if !facts.pods.is_empty() {
             left.push(
                 Remaining::new(format!("{} pods on {} nodes go on running", facts.pods.len(), names.len()))
-                    .next(next_order("k8s-isolate-pod", &mark.incident, Target::from(target.clone()))),
+                    .next(next_order("k8s-isolate-pod", &mark.incident, Target::from((*target).clone()))),
             );
         }
         Ok(Plan::empty().finding(found).leaving(left))
