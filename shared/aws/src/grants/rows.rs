@@ -53,10 +53,7 @@ pub(super) const ROWS: &[Grant] = &[
     row("ec2:AuthorizeSecurityGroupIngress", GROUP),
     row(
         "ec2:CreateSecurityGroup",
-        &[
-            "arn:{partition}:ec2:{region}:{account}:security-group/*",
-            "arn:{partition}:ec2:{region}:{account}:vpc/*",
-        ],
+        &["arn:{partition}:ec2:{region}:{account}:security-group/*", "arn:{partition}:ec2:{region}:{account}:vpc/*"],
     ),
     tagging("aws-isolate-instance", GROUP, &[("StringEquals", "ec2:CreateAction", "CreateSecurityGroup")]),
     row("ec2:CreateTags", INSTANCE),
