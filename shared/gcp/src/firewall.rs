@@ -116,6 +116,13 @@ impl Default for Rule {
     }
 }
 
+/// The order of a list means nothing.
+fn sorted(list: &[String]) -> Vec<String> {
+    let mut list = list.to_vec();
+    list.sort();
+    list
+}
+
 impl Rule {
     /// Reads a rule, with all that can weaken it.
     pub(crate) fn read(shown: &model::Firewall) -> Self {
@@ -131,12 +138,12 @@ impl Rule {
             priority: shown.priority.unwrap_or(1000),
             allowed: shown.allowed.iter().map(|one| layer(&one.ip_protocol, &one.ports)).collect(),
             denied: shown.denied.iter().map(|one| layer(&one.ip_protocol, &one.ports)).collect(),
-            source_ranges: shown.source_ranges.clone(),
-            source_tags: shown.source_tags.clone(),
-            source_service_accounts: shown.source_service_accounts.clone(),
-            destination_ranges: shown.destination_ranges.clone(),
-            target_tags: shown.target_tags.clone(),
-            target_service_accounts: shown.target_service_accounts.clone(),
+            source_ranges: sorted(&shown.source_ranges),
+            source_tags: sorted(&shown.source_tags),
+            source_service_accounts: sorted(&shown.source_service_accounts),
+            destination_ranges: sorted(&shown.destination_ranges),
+            target_tags: sorted(&shown.target_tags),
+            target_service_accounts: sorted(&shown.target_service_accounts),
             disabled: shown.disabled.unwrap_or(false),
             log_config: LogConfig { enable: shown.log_config.as_ref().and_then(|log| log.enable).unwrap_or(false) },
         }

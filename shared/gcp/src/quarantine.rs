@@ -1,6 +1,8 @@
 //! The set of rules that cuts off whatever has its tag: the same for every instance of a network, so that it exists once
 //! and its users are counted.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use serde::Deserialize;
 use stanch_core::{
     Error, Result,
@@ -67,12 +69,18 @@ impl TryFrom<String> for Cidr {
         let bad =
             || Error::invalid("allow_from", "must be ranges of addresses such as 198.51.100.7/32, and not everything");
         let (address, bits) = text.split_once('/').ok_or_else(bad)?;
-        let most = match address.parse().map_err(|_| bad())? {
-            std::net::IpAddr::V4(_) => 32,
-            std::net::IpAddr::V6(_) => 128,
+        let bits: u32 = bits.parse().map_err(|_| bad())?;
+        // As Google shows it back: without host bits, in the shortest form.
+        let network = match address.parse().map_err(|_| bad())? {
+            IpAddr::V4(address) if (1..=32).contains(&bits) => {
+                IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & (u32::MAX << (32 - bits))))
+            }
+            IpAddr::V6(address) if (1..=128).contains(&bits) => {
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - bits))))
+            }
+            _ => return Err(bad()),
         };
-        let bits: u8 = bits.parse().map_err(|_| bad())?;
-        if bits == 0 || bits > most { Err(bad()) } else { Ok(Self(text)) }
+        Ok(Self(format!("{network}/{bits}")))
     }
 }
 
@@ -170,6 +178,17 @@ mod tests {
         };
         assert_eq!(names("acme-prod").len(), 6);
         assert!(names("acme-prod").iter().all(|name| name.len() <= 63 && !names("acme-test").contains(name)));
+    }
+
+    #[test]
+    fn a_range_is_written_as_google_shows_it() {
+        for (given, shown) in [
+            ("198.51.100.7/24", "198.51.100.0/24"),
+            ("198.51.100.7/32", "198.51.100.7/32"),
+            ("2001:DB8:0:0::1/64", "2001:db8::/64"),
+        ] {
+            assert_eq!(Cidr::try_from(given.to_owned()).expect("a range").0, shown);
+        }
     }
 
     #[test]
