@@ -17,7 +17,10 @@ use stanch_range::{
     proxy::{Dialect, Proxy},
 };
 
-use crate::suite::{Bed, contract};
+use crate::{
+    privilege::{Scenario, least_privilege},
+    suite::{Bed, contract},
+};
 
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "eu-central-1";
@@ -229,6 +232,8 @@ managed = iam.create_policy(PolicyName=role, PolicyDocument=json.dumps(
 iam.attach_role_policy(RoleName=role, PolicyArn=managed["Policy"]["Arn"])
 if "prod" not in eks.list_clusters()["clusters"]:
     eks.create_cluster(name="prod", roleArn=arn, resourcesVpcConfig={})
+for a in eks.list_pod_identity_associations(clusterName="prod")["associations"]:
+    eks.delete_pod_identity_association(clusterName="prod", associationId=a["associationId"])
 for account in (f"shop-{want}", f"cart-{want}"):
     eks.create_pod_identity_association(clusterName="prod", namespace="web", serviceAccount=account, roleArn=arn, tags={"team": "web"})
 print(json.dumps({"kind": "iam-principal", "account": ACCOUNT, "role": role}))
@@ -371,4 +376,64 @@ async fn aws_contain_principal_user() {
 #[tokio::test(flavor = "multi_thread")]
 async fn aws_terminate_instance() {
     Box::pin(contract(&On::<Terminate>::start())).await;
+}
+
+/// The targets and options that together need every permission.
+async fn least_privilege_of<C: Case>(bed: &On<C>, options: &[Value], more: &[(&(dyn Fn() -> Target + Sync), Value)]) {
+    let make = || bed.target();
+    let own = options.iter().map(|options| Scenario { make: &make, options: options.clone() });
+    let more = more.iter().map(|(make, options)| Scenario { make: *make, options: options.clone() });
+    let scenarios: Vec<_> = own.chain(more).collect();
+    Box::pin(least_privilege::<C::R>(&bed.moto, &bed.proxy, &scenarios)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn least_privilege_of_aws_detach_role() {
+    let bed = On::<DetachRole>::start();
+    bed.script(
+        r#"
+iam.create_role(RoleName="ssm", AssumeRolePolicyDocument=trust(allow({"Service": "ec2.amazonaws.com"})))
+iam.create_instance_profile(InstanceProfileName="ssm-only")
+iam.add_role_to_instance_profile(InstanceProfileName="ssm-only", RoleName="ssm")
+"#,
+        &Value::Null,
+    );
+    // The tag that only Auto Scaling can set makes it look for the group.
+    let grouped = || {
+        let target = bed.target();
+        bed.script(
+            "ec2.create_tags(Resources=[want['id']], Tags=[{'Key': 'aws:autoscaling:groupName', 'Value': 'gone'}])",
+            &json!(target),
+        );
+        target
+    };
+    let options = [json!({"sessions": "all", "disable_imds": true}), json!({"isolation_profile": "ssm-only"})];
+    least_privilege_of(&bed, &options, &[(&grouped, Value::Null)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn least_privilege_of_aws_contain_principal() {
+    let bed = On::<ContainRole>::start();
+    let user = || {
+        let made = bed.script(
+            &format!(
+                "{}\nmanaged = iam.create_policy(PolicyName=user, PolicyDocument=json.dumps({{'Version': '2012-10-17', \
+                 'Statement': [{{'Effect': 'Allow', 'Action': 's3:GetObject', 'Resource': '*'}}]}}))\n\
+                 iam.attach_user_policy(UserName=user, PolicyArn=managed['Policy']['Arn'])\n\
+                 iam.put_user_policy(UserName=user, PolicyName='app', PolicyDocument=json.dumps({{'Version': \
+                 '2012-10-17', 'Statement': [{{'Effect': 'Allow', 'Action': 's3:GetObject', 'Resource': '*'}}]}}))\n",
+                ContainUser::MAKE
+            ),
+            &json!(bed.made.fetch_add(1, Ordering::SeqCst)),
+        );
+        serde_json::from_value(made).expect("a target")
+    };
+    let role = [json!({"detach_policies": true})];
+    least_privilege_of(&bed, &role, &[(&user, json!({"detach_policies": true}))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn least_privilege_of_aws_terminate_instance() {
+    let bed = On::<Terminate>::start();
+    least_privilege_of(&bed, &[json!({"without_snapshot": true})], &[]).await;
 }

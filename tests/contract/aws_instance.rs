@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_isolate_instance::AwsIsolateInstance;
 use aws_mark_instance::AwsMarkInstance;
 use aws_protect_instance::AwsProtectInstance;
+use aws_release_instance::AwsReleaseInstance;
 use aws_remove_public_ip::AwsRemovePublicIp;
 use serde_json::{Value, json};
 use stanch_core::{Guard, Responder, Store, Target};
@@ -18,7 +19,19 @@ use crate::{
 /// What is the same for all of them.
 macro_rules! bed {
     ($Bed:ident for $Responder:ty) => {
+        bed!($Bed for $Responder, |bed: &$Bed, target: &Target| bed.0.state(target));
+    };
+    ($Bed:ident for $Responder:ty, $state:expr) => {
         struct $Bed(Ec2);
+
+        impl $Bed {
+            /// What a target needs beside itself: nothing, but where load balancers are.
+            fn prepare(&self, target: &Target) {
+                if Self::BALANCED {
+                    self.0.balance(target);
+                }
+            }
+        }
 
         impl Bed for $Bed {
             type R = $Responder;
@@ -34,13 +47,15 @@ macro_rules! bed {
                 &self.0.proxy
             }
             fn target(&self) -> Target {
-                ec2::target(&self.0.seed(&Self::seed()))
+                let target = ec2::target(&self.0.seed(&Self::seed()));
+                self.prepare(&target);
+                target
             }
             fn guard(&self) -> Guard {
                 Ec2::guard()
             }
             fn state(&self, target: &Target) -> Value {
-                self.0.state(target)
+                ($state)(self, target)
             }
             fn assert_contained(&self, state: &Value) {
                 Self::contained(state);
@@ -58,6 +73,7 @@ macro_rules! bed {
 bed!(Isolate for AwsIsolateInstance);
 
 impl Isolate {
+    const BALANCED: bool = false;
     const UNDO: &str = "\
 for eni in ec2.describe_network_interfaces(Filters=[{'Name': 'attachment.instance-id', 'Values': [want]}])['NetworkInterfaces']:
     group = ec2.describe_security_groups(Filters=[{'Name': 'vpc-id', 'Values': [eni['VpcId']]}])['SecurityGroups']
@@ -106,6 +122,7 @@ async fn aws_isolate_instance() {
 bed!(Protect for AwsProtectInstance);
 
 impl Protect {
+    const BALANCED: bool = false;
     const UNDO: &str = "\
 ec2.modify_instance_attribute(InstanceId=want, DisableApiTermination={'Value': False})
 ec2.modify_instance_attribute(InstanceId=want, BlockDeviceMappings=[
@@ -137,6 +154,7 @@ ec2.modify_instance_attribute(InstanceId=want, BlockDeviceMappings=[
 bed!(Mark for AwsMarkInstance);
 
 impl Mark {
+    const BALANCED: bool = false;
     const UNDO: &str = "ec2.delete_tags(Resources=[want], Tags=[{'Key': 'stanch:incident'}, {'Key': 'stanch:status'}])";
 
     fn seed() -> Value {
@@ -172,6 +190,7 @@ async fn aws_protect_instance() {
 bed!(RemovePublicIp for AwsRemovePublicIp);
 
 impl RemovePublicIp {
+    const BALANCED: bool = false;
     const UNDO: &str = "\
 for eni in ec2.describe_network_interfaces(Filters=[{'Name': 'attachment.instance-id', 'Values': [want]}])['NetworkInterfaces']:
     free = [a for a in ec2.describe_addresses()['Addresses'] if not a.get('AssociationId')]
@@ -208,4 +227,42 @@ print(json.dumps(free[-1]['AllocationId']))
 #[tokio::test(flavor = "multi_thread")]
 async fn aws_remove_public_ip() {
     Box::pin(contract(&RemovePublicIp(Ec2::start()))).await;
+}
+
+bed!(Release for AwsReleaseInstance, |bed: &Release, target: &Target| {
+    json!({"ec2": bed.0.state(target), "served": bed.0.served(target)})
+});
+
+impl Release {
+    const BALANCED: bool = true;
+    const UNDO: &str = "\
+scaling.exit_standby(InstanceIds=[want], AutoScalingGroupName=
+    scaling.describe_auto_scaling_instances(InstanceIds=[want])['AutoScalingInstances'][0]['AutoScalingGroupName'])
+";
+
+    fn seed() -> Value {
+        json!({"group": {"min": 1, "max": 4, "desired": 2}})
+    }
+
+    fn contained(state: &Value) {
+        assert_eq!(state["served"], json!([]), "nothing sends it traffic");
+        assert_eq!(state["ec2"]["scaling"][0]["LifecycleState"], "Standby", "{state:#}");
+        assert_eq!(state["ec2"]["sizes"][0]["DesiredCapacity"], 1, "{state:#}");
+    }
+
+    fn drifts(&self, target: &Target) -> Option<String> {
+        self.0.on(
+            target,
+            "\
+scaling.detach_instances(InstanceIds=[want], ShouldDecrementDesiredCapacity=False, AutoScalingGroupName=
+    scaling.describe_auto_scaling_instances(InstanceIds=[want])['AutoScalingInstances'][0]['AutoScalingGroupName'])
+",
+        );
+        Some("back into service".to_owned())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aws_release_instance() {
+    Box::pin(contract(&Release(Ec2::start()))).await;
 }

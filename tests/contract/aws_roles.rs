@@ -272,12 +272,12 @@ async fn a_policy_that_does_not_fit_is_found_before_anything_is_done() {
     let roles = On::<DetachRole>::start();
     let desk = Desk::new(&roles.proxy);
     let target = roles.target();
-    // 10,100 characters that count, and 3,000 of white space that do not.
+    // 10,200 characters that count, and 3,000 of white space that do not.
     roles.script(
         r#"
 role = [t["Value"] for t in ec2.describe_instances(InstanceIds=[want["id"]])["Reservations"][0]["Instances"][0]["Tags"] if t["Key"] == "role"][0]
 iam.put_role_policy(RoleName=role, PolicyName="big", PolicyDocument=json.dumps(
-    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::" + "x" * 9800}]}) + " " * 3000)
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::" + "x" * 9950}]}) + " " * 3000)
 "#,
         &json!(target),
     );
@@ -333,7 +333,7 @@ iam.create_user(UserName="range")
     let credentials = bed.script(
         r#"
 iam.create_role(RoleName="responder", AssumeRolePolicyDocument=trust(allow({"AWS": f"arn:aws:iam::{ACCOUNT}:root"})))
-made = boto3.client("sts").assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/responder", RoleSessionName="s")["Credentials"]
+made = boto3.client("sts").assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/responder", RoleSessionName="session")["Credentials"]
 print(json.dumps([made["AccessKeyId"], made["SecretAccessKey"]]))
 "#,
         &Value::Null,

@@ -76,3 +76,52 @@ pub(crate) fn target(seeded: &SeededInstance) -> Target {
 pub(crate) fn id(target: &Target) -> String {
     target.to_string()
 }
+
+impl Ec2 {
+    /// Two target groups (one of the instance's group, one by hand) and a classic load balancer by hand.
+    pub(crate) fn balance(&self, target: &Target) {
+        self.on(
+            target,
+            "\
+elb, elbv2 = boto3.client('elb'), boto3.client('elbv2')
+instance = ec2.describe_instances(InstanceIds=[want])['Reservations'][0]['Instances'][0]
+vpc = instance['VpcId']
+name = want[-8:]
+arns = [elbv2.create_target_group(Name=f'{kind}-{name}', Protocol='HTTP', Port=80, VpcId=vpc, TargetType=by)['TargetGroups'][0]
+        ['TargetGroupArn'] for kind, by in (('own', 'instance'), ('hand', 'instance'), ('address', 'ip'), ('empty', 'instance'))]
+members = scaling.describe_auto_scaling_instances(InstanceIds=[want])['AutoScalingInstances']
+if members:
+    scaling.attach_load_balancer_target_groups(
+        AutoScalingGroupName=members[0]['AutoScalingGroupName'], TargetGroupARNs=[arns[0]])
+elbv2.register_targets(TargetGroupArn=arns[1], Targets=[{'Id': want, 'Port': 8080}])
+elbv2.register_targets(TargetGroupArn=arns[2], Targets=[{'Id': instance['PrivateIpAddress'], 'Port': 80}])
+elb.create_load_balancer(LoadBalancerName=f'old-{name}', AvailabilityZones=['eu-central-1a'],
+                         Listeners=[{'Protocol': 'http', 'LoadBalancerPort': 80, 'InstancePort': 80}])
+elb.register_instances_with_load_balancer(LoadBalancerName=f'old-{name}', Instances=[{'InstanceId': want}])
+",
+        );
+    }
+
+    /// Where traffic goes to the instance.
+    pub(crate) fn served(&self, target: &Target) -> Vec<String> {
+        let found = self.on(
+            target,
+            "\
+elb, elbv2 = boto3.client('elb'), boto3.client('elbv2')
+instance = ec2.describe_instances(InstanceIds=[want])['Reservations'][0]['Instances'][0]
+address, found = instance['PrivateIpAddress'], []
+for group in elbv2.describe_target_groups()['TargetGroups']:
+    if group['VpcId'] != instance['VpcId']:
+        continue
+    for health in elbv2.describe_target_health(TargetGroupArn=group['TargetGroupArn'])['TargetHealthDescriptions']:
+        if health['Target']['Id'] in (want, address) and health['TargetHealth'].get('Reason') != 'Target.NotRegistered':
+            found.append(f\"{group['TargetGroupName'].split('-')[0]}:{health['Target']['Port']}\")
+for balancer in elb.describe_load_balancers()['LoadBalancerDescriptions']:
+    if want in [member['InstanceId'] for member in balancer['Instances']]:
+        found.append(balancer['LoadBalancerName'].split('-')[0])
+print(json.dumps(sorted(found)))
+",
+        );
+        serde_json::from_value(found).unwrap()
+    }
+}

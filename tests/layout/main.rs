@@ -21,21 +21,25 @@ use aws_protect_instance::AwsProtectInstance;
 use aws_release_instance::AwsReleaseInstance;
 use aws_remove_public_ip::AwsRemovePublicIp;
 use aws_snapshot_volumes::AwsSnapshotVolumes;
+use aws_terminate_instance::AwsTerminateInstance;
+use gcp_allow_bastion::GcpAllowBastion;
 use gcp_contain_service_account::GcpContainServiceAccount;
 use gcp_delete_instance::GcpDeleteInstance;
 use gcp_detach_service_account::GcpDetachServiceAccount;
-use gcp_release_instance::GcpReleaseInstance;
-use gcp_resize_group::GcpResizeGroup;
-use gcp_allow_bastion::GcpAllowBastion;
 use gcp_isolate_instance::GcpIsolateInstance;
 use gcp_mark_instance::GcpMarkInstance;
 use gcp_protect_instance::GcpProtectInstance;
+use gcp_release_instance::GcpReleaseInstance;
 use gcp_remove_external_ip::GcpRemoveExternalIp;
-use aws_terminate_instance::AwsTerminateInstance;
+use gcp_resize_group::GcpResizeGroup;
 use gcp_snapshot_disks::GcpSnapshotDisks;
+use k8s_confine_workload::K8sConfineWorkload;
 use k8s_cordon_node::K8sCordonNode;
 use k8s_delete_workload::K8sDeleteWorkload;
 use k8s_drain_node::K8sDrainNode;
+use k8s_enforce_policy::K8sEnforcePolicy;
+use k8s_isolate_pod::K8sIsolatePod;
+use k8s_locate::K8sLocate;
 use k8s_mark::K8sMark;
 use k8s_redeploy_pod::K8sRedeployPod;
 use k8s_revoke_access::K8sRevokeAccess;
@@ -75,42 +79,33 @@ fn said<R: Responder>() -> (&'static str, Said) {
 
 fn responders() -> BTreeMap<&'static str, Said> {
     BTreeMap::from([
-        said::<AwsSnapshotVolumes>(),
-        said::<GcpContainServiceAccount>(),
-        said::<GcpDeleteInstance>(),
-        said::<GcpDetachServiceAccount>(),
-        said::<GcpReleaseInstance>(),
-        said::<GcpResizeGroup>(),
-        said::<GcpSnapshotDisks>(),
-        said::<K8sCordonNode>(),
-        said::<K8sMark>(),
-        said::<GcpAllowBastion>(),
-        said::<GcpIsolateInstance>(),
-        said::<GcpMarkInstance>(),
-        said::<GcpProtectInstance>(),
-        said::<GcpRemoveExternalIp>(),
-        said::<GcpSnapshotDisks>(),
-        said::<K8sCordonNode>(),
+        said::<AwsContainPrincipal>(),
+        said::<AwsDetachRole>(),
         said::<AwsIsolateInstance>(),
         said::<AwsMarkInstance>(),
         said::<AwsProtectInstance>(),
         said::<AwsReleaseInstance>(),
         said::<AwsRemovePublicIp>(),
         said::<AwsSnapshotVolumes>(),
-        said::<GcpSnapshotDisks>(),
-        said::<K8sCordonNode>(),
-        said::<K8sMark>(),
-        said::<AwsContainPrincipal>(),
-        said::<AwsDetachRole>(),
-        said::<AwsSnapshotVolumes>(),
         said::<AwsTerminateInstance>(),
+        said::<GcpAllowBastion>(),
+        said::<GcpContainServiceAccount>(),
+        said::<GcpDeleteInstance>(),
+        said::<GcpDetachServiceAccount>(),
+        said::<GcpIsolateInstance>(),
+        said::<GcpMarkInstance>(),
+        said::<GcpProtectInstance>(),
+        said::<GcpReleaseInstance>(),
+        said::<GcpRemoveExternalIp>(),
+        said::<GcpResizeGroup>(),
         said::<GcpSnapshotDisks>(),
-        said::<K8sCordonNode>(),
-        said::<AwsSnapshotVolumes>(),
-        said::<GcpSnapshotDisks>(),
+        said::<K8sConfineWorkload>(),
         said::<K8sCordonNode>(),
         said::<K8sDeleteWorkload>(),
         said::<K8sDrainNode>(),
+        said::<K8sEnforcePolicy>(),
+        said::<K8sIsolatePod>(),
+        said::<K8sLocate>(),
         said::<K8sMark>(),
         said::<K8sRedeployPod>(),
         said::<K8sRevokeAccess>(),

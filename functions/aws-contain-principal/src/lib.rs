@@ -37,8 +37,7 @@ mod user;
 use stanch_aws_eks::PodIdentitySlot;
 use stanch_aws_iam::{IamSlot, IamState, Inline, Policy, Principal, Who, policy_name};
 use stanch_core::{
-    Change, Either, OptionDoc, Permission, Permissions, Plan, Responder, Result, Scene, Trigger,
-    target::IamPrincipal,
+    Change, Either, OptionDoc, Permission, Permissions, Plan, Responder, Result, Scene, Trigger, target::IamPrincipal,
 };
 
 pub use self::{
@@ -113,11 +112,7 @@ impl Responder for AwsContainPrincipal {
             form: "[region/name], those of our region",
             about: "The EKS clusters whose Pod Identity associations are looked through.",
         },
-        OptionDoc {
-            name: "detach_policies",
-            form: "bool, false",
-            about: "Detach the managed policies as well.",
-        },
+        OptionDoc { name: "detach_policies", form: "bool, false", about: "Detach the managed policies as well." },
     ];
 
     type Cloud = AwsIdentity;

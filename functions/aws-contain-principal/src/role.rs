@@ -1,6 +1,6 @@
 //! A role: the ways back in closed, and its sessions denied.
 
-use futures::future::try_join3;
+use futures::{StreamExt, TryStreamExt, future::try_join3, stream};
 use stanch_aws::word;
 use stanch_aws_eks::{PodIdentitySlot, PodIdentityState};
 use stanch_aws_iam::{IamSlot, IamState, InstanceProfile, Policy, Trust, closed, deny, subject};
@@ -19,12 +19,10 @@ use crate::{
 
 /// The longest that a trust policy can be, once its quota is raised (IAM User Guide: "IAM and AWS STS quotas").
 const TRUST: usize = 4096;
+/// How many associations are read at once.
+const AT_ONCE: usize = 8;
 
-pub(crate) async fn plan(
-    api: &Apis,
-    scene: &Scene<'_, AwsContainPrincipal>,
-    role: &IamName,
-) -> Result<Plan<Slot>> {
+pub(crate) async fn plan(api: &Apis, scene: &Scene<'_, AwsContainPrincipal>, role: &IamName) -> Result<Plan<Slot>> {
     let Scene { options, facts, mark, .. } = scene;
     let written = facts.trust.clone().unwrap_or_else(|| Policy::decode("{}"));
     let trust = Trust::read(&written);
@@ -107,9 +105,10 @@ async fn pods(api: &Apis, scene: &Scene<'_, AwsContainPrincipal>, trust: &Trust)
             Some(ServiceAccountName { namespace, name }) => vec![(namespace.clone(), name.clone())],
             None => api.1.accounts(&region, &cluster).await?,
         };
-        for (namespace, name) in accounts {
-            pods.found.extend(pod(api, scene, &region, &cluster, namespace, name).await?);
-        }
+        let each = accounts.into_iter().map(|(namespace, name)| pod(api, scene, &region, &cluster, namespace, name));
+        let each: Vec<_> = each.collect();
+        let found: Vec<_> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
+        pods.found.extend(found.into_iter().flatten());
     }
     Ok(pods)
 }
@@ -135,12 +134,7 @@ async fn pod(
 ) -> Result<Option<Pod>> {
     let found = api.1.association(region, cluster, &namespace, &name).await?;
     let Some((_, association)) = found.filter(|(_, it)| it.role == scene.facts.arn) else { return Ok(None) };
-    let slot = PodIdentitySlot {
-        region: region.clone(),
-        cluster: cluster.clone(),
-        namespace,
-        service_account: name,
-    };
+    let slot = PodIdentitySlot { region: region.clone(), cluster: cluster.clone(), namespace, service_account: name };
     Ok(Some(Pod { slot, state: PodIdentityState { association: Some(association) } }))
 }
 
@@ -208,7 +202,11 @@ impl Still<'_> {
             };
             left.push(Remaining::new(format!("new sessions possible: by {who}")).next(next));
         }
-        let deny_all = || format!("aws-contain-principal apply --incident {incident} --account {account} --role {role} --set deny=all");
+        let deny_all = || {
+            format!(
+                "aws-contain-principal apply --incident {incident} --account {account} --role {role} --set deny=all"
+            )
+        };
         for service in trust.services.iter().chain(&trust.saml) {
             left.push(Remaining::new(format!("new sessions possible: by {service}")).next(deny_all()));
         }

@@ -5,11 +5,7 @@ use stanch_core::{Change, Plan, Remaining, Result, Scene, names::IamName};
 
 use crate::{AwsContainPrincipal, Slot, cloud::Apis, denied, detached, present};
 
-pub(crate) async fn plan(
-    api: &Apis,
-    scene: &Scene<'_, AwsContainPrincipal>,
-    user: &IamName,
-) -> Result<Plan<Slot>> {
+pub(crate) async fn plan(api: &Apis, scene: &Scene<'_, AwsContainPrincipal>, user: &IamName) -> Result<Plan<Slot>> {
     let mut changes: Vec<Change<Slot>> = Vec::new();
     for (key, active) in api.0.keys(user).await? {
         changes.push(

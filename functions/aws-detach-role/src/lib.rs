@@ -70,7 +70,8 @@ impl Responder for AwsDetachRole {
     const NAME: &'static str = "aws-detach-role";
     const ABOUT: &'static str =
         "Detaches the instance profile of an EC2 instance and denies the sessions that it has handed out.";
-    const UNDO: &'static str = "The former profile is attached again, our policy deleted, the metadata service set back.";
+    const UNDO: &'static str =
+        "The former profile is attached again, our policy deleted, the metadata service set back.";
     const TRIGGER: Trigger = Trigger::Order;
     const NEEDS: Permissions = Permissions {
         plan: &[
@@ -130,11 +131,7 @@ impl Responder for AwsDetachRole {
         draw(api, scene, &[]).await
     }
 
-    async fn plan_knowing(
-        api: &(Ec2Api, IamApi),
-        scene: &Scene<'_, Self>,
-        known: &Known<Slot>,
-    ) -> Result<Plan<Slot>> {
+    async fn plan_knowing(api: &(Ec2Api, IamApi), scene: &Scene<'_, Self>, known: &Known<Slot>) -> Result<Plan<Slot>> {
         draw(api, scene, &known.recorded).await
     }
 }
@@ -145,11 +142,9 @@ async fn draw(
     recorded: &[Change<Slot>],
 ) -> Result<Plan<Slot>> {
     let Scene { target, options, facts, mark, fresh } = scene;
-    let ((associated, caller), isolation) = try_join(
-        try_join(ec2.profile(&target.id), iam.caller()),
-        isolation(iam, options.isolation_profile.as_ref()),
-    )
-    .await?;
+    let ((associated, caller), isolation) =
+        try_join(try_join(ec2.profile(&target.id), iam.caller()), isolation(iam, options.isolation_profile.as_ref()))
+            .await?;
     let wanted = isolation.as_ref().map(|profile| profile.arn.clone());
     let before = associated.map(|it| it.profile);
     let is_contained = before == wanted;
@@ -219,12 +214,12 @@ async fn draw(
         ),
     );
     if options.sessions == Sessions::Instance {
-        left.push(
-            Remaining::new(format!("role/{role} goes on working for everybody else who may assume it")).next(format!(
+        left.push(Remaining::new(format!("role/{role} goes on working for everybody else who may assume it")).next(
+            format!(
                 "aws-contain-principal apply --incident {} --account {} --role {role}",
                 mark.incident, target.account
-            )),
-        );
+            ),
+        ));
     }
     finish(plan, left, scene)
 }

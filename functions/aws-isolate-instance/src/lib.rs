@@ -93,10 +93,7 @@ impl Responder for AwsIsolateInstance {
             Permission::Aws("ec2:AuthorizeSecurityGroupIngress"),
             Permission::Aws("ec2:AuthorizeSecurityGroupEgress"),
         ],
-        revert: &[
-            Permission::Aws("ec2:ModifyNetworkInterfaceAttribute"),
-            Permission::Aws("ec2:DeleteSecurityGroup"),
-        ],
+        revert: &[Permission::Aws("ec2:ModifyNetworkInterfaceAttribute"), Permission::Aws("ec2:DeleteSecurityGroup")],
     };
     const OPTIONS: &'static [OptionDoc] = &[
         OptionDoc {
@@ -174,9 +171,10 @@ fn check(options: &Options) -> Result<()> {
 async fn interfaces(api: &Ec2Api, target: &Ec2Instance, facts: &Grouped) -> Result<Vec<Interface>> {
     let own = &facts.instance.interfaces;
     if own.is_empty() || own.len() < facts.instance.interface_count {
-        let (kind, message) = match own.is_empty() && facts.instance.interface_count == 0 {
-            true => (Kind::Unsupported, "it has no network interface"),
-            false => (Kind::Internal, "an interface of it cannot be read, and none is left out silently"),
+        let (kind, message) = if facts.instance.interface_count == 0 {
+            (Kind::Unsupported, "it has no network interface")
+        } else {
+            (Kind::Internal, "an interface of it cannot be read, and none is left out silently")
         };
         return Err(Error::new(kind, "ec2:DescribeInstances", message).on(target.id.as_str()));
     }

@@ -39,9 +39,12 @@ fn a_wrong_option_is_named() {
         let error = check(&options(json)).expect_err(json);
         assert_eq!((error.kind(), error.resource()), (Kind::Invalid, field), "{json}");
     }
-    for json in
-        [r#"{"cut_tracked":"maybe"}"#, r#"{"group":"sg-1;reboot"}"#, r#"{"allow_from":["192.0.2.0"]}"#, r#"{"force":true}"#]
-    {
+    for json in [
+        r#"{"cut_tracked":"maybe"}"#,
+        r#"{"group":"sg-1;reboot"}"#,
+        r#"{"allow_from":["192.0.2.0"]}"#,
+        r#"{"force":true}"#,
+    ] {
         assert!(serde_json::from_str::<Options>(json).is_err(), "{json}");
     }
 }

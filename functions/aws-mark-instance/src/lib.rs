@@ -76,8 +76,11 @@ impl Responder for AwsMarkInstance {
             before: TagState { tag: facts.tags.get(key).cloned() },
             after: TagState { tag: Some(value) },
         });
-        let left = Remaining::new("it is only marked: everything else is as it was")
-            .next(next_order("aws-snapshot-volumes", mark, target));
+        let left = Remaining::new("it is only marked: everything else is as it was").next(next_order(
+            "aws-snapshot-volumes",
+            mark,
+            target,
+        ));
         Ok(Plan::empty().then(changes).leaving([left]))
     }
 }

@@ -56,14 +56,8 @@ impl Responder for AwsProtectInstance {
             Permission::Aws("autoscaling:DescribeAutoScalingGroups"),
             Permission::Aws("autoscaling:DescribeAutoScalingInstances"),
         ],
-        apply: &[
-            Permission::Aws("ec2:ModifyInstanceAttribute"),
-            Permission::Aws("autoscaling:SetInstanceProtection"),
-        ],
-        revert: &[
-            Permission::Aws("ec2:ModifyInstanceAttribute"),
-            Permission::Aws("autoscaling:SetInstanceProtection"),
-        ],
+        apply: &[Permission::Aws("ec2:ModifyInstanceAttribute"), Permission::Aws("autoscaling:SetInstanceProtection")],
+        revert: &[Permission::Aws("ec2:ModifyInstanceAttribute"), Permission::Aws("autoscaling:SetInstanceProtection")],
     };
     const OPTIONS: &'static [OptionDoc] = &[OptionDoc {
         name: "allow_stop",
@@ -102,7 +96,8 @@ impl Responder for AwsProtectInstance {
             after: ProtectionState::Volume { deleted_with_instance: false },
         });
         // What waits in a warm pool, or is being ended, cannot be protected.
-        let member = facts.group.iter().filter(|group| matches!(group.lifecycle, Lifecycle::InService | Lifecycle::Standby));
+        let member =
+            facts.group.iter().filter(|group| matches!(group.lifecycle, Lifecycle::InService | Lifecycle::Standby));
         let scale_in = member.map(|group| Change {
             slot: ScalingSlot::ScaleIn(ScaleIn {
                 region: target.region.clone(),
@@ -172,10 +167,11 @@ fn remaining(scene: &Scene<'_, AwsProtectInstance>) -> Vec<Remaining> {
         }
         _ => {}
     }
-    left.push(
-        Remaining::new("it goes on running, with its network and its credentials")
-            .next(next_order("aws-isolate-instance", mark, target)),
-    );
+    left.push(Remaining::new("it goes on running, with its network and its credentials").next(next_order(
+        "aws-isolate-instance",
+        mark,
+        target,
+    )));
     left
 }
 

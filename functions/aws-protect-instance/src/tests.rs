@@ -5,7 +5,8 @@ use super::*;
 #[test]
 fn what_ec2_refuses_is_not_asked_for() {
     use Protection::{Shutdown, Stop, Termination};
-    let instance = |spot: bool, instance_store_root: bool| Instance { spot, instance_store_root, ..Instance::default() };
+    let instance =
+        |spot: bool, instance_store_root: bool| Instance { spot, instance_store_root, ..Instance::default() };
     let usual = Options::default();
     assert_eq!(wanted(&usual, &instance(false, false)), [Termination, Stop, Shutdown]);
     assert_eq!(wanted(&usual, &instance(true, false)), [Shutdown], "Spot has neither");

@@ -30,8 +30,8 @@ use stanch_aws::next_order;
 use stanch_aws_balancers::{BalancerSlot, BalancerState, BalancersApi, ClassicBalancer, GroupTarget, Registered};
 use stanch_aws_scaling::{Group, InGroup, Lifecycle, Membership, ScalingApi, ScalingSlot, ScalingState};
 use stanch_core::{
-    Change, Either, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
-    names::VpcId, target::Ec2Instance,
+    Change, Either, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene,
+    Trigger, names::VpcId, target::Ec2Instance,
 };
 
 /// Takes an EC2 instance out of its Auto Scaling group and its load balancers.
@@ -225,11 +225,8 @@ fn deregistrations(target: &Ec2Instance, registered: &Registered) -> Vec<Change<
             instance: target.id.clone(),
         })
     });
-    let change = |slot| Change {
-        slot,
-        before: BalancerState { registered: true },
-        after: BalancerState { registered: false },
-    };
+    let change =
+        |slot| Change { slot, before: BalancerState { registered: true }, after: BalancerState { registered: false } };
     targets.chain(classic).map(change).collect()
 }
 
@@ -256,10 +253,11 @@ fn remaining(scene: &Scene<'_, AwsReleaseInstance>) -> Vec<Remaining> {
             .next("k8s-cordon-node on its node, which marks it as not to be disrupted"),
         );
     }
-    left.push(
-        Remaining::new("it goes on running, with its network and its credentials")
-            .next(next_order("aws-isolate-instance", mark, target)),
-    );
+    left.push(Remaining::new("it goes on running, with its network and its credentials").next(next_order(
+        "aws-isolate-instance",
+        mark,
+        target,
+    )));
     left
 }
 

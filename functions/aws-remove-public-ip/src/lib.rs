@@ -28,8 +28,8 @@ use stanch_aws::{
 };
 use stanch_aws_scaling::InGroup;
 use stanch_core::{
-    Change, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
-    names::InterfaceId, target::Ec2Instance,
+    Change, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger, names::InterfaceId,
+    target::Ec2Instance,
 };
 
 /// Takes the public addresses from an EC2 instance.

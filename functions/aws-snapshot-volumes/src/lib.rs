@@ -22,7 +22,9 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use stanch_aws::{Aws, SnapshotSlot, SnapshotState, Ec2Api, Evidence, Instance, MAX_EXCLUDED, SnapshotLock, SnapshotSet, Volume};
+use stanch_aws::{
+    Aws, Ec2Api, Evidence, Instance, MAX_EXCLUDED, SnapshotLock, SnapshotSet, SnapshotSlot, SnapshotState, Volume,
+};
 use stanch_core::{
     Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
     names::VolumeId, target::Ec2Instance,

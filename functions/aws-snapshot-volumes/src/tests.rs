@@ -11,7 +11,12 @@ use super::*;
 
 fn volume(letter: char, root: bool) -> Volume {
     let id = format!("vol-0000000000000000{letter}");
-    Volume { device: format!("/dev/sd{letter}"), id: id.parse().expect("a volume id"), root, delete_on_termination: root }
+    Volume {
+        device: format!("/dev/sd{letter}"),
+        id: id.parse().expect("a volume id"),
+        root,
+        delete_on_termination: root,
+    }
 }
 
 /// A root volume `a` and data volumes `b` and `c`.

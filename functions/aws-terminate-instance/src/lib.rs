@@ -95,7 +95,8 @@ async fn draw(
         return Ok(Plan::empty().leaving([gone()]));
     }
     if let Some(operator) = &facts.operator {
-        let message = format!("{operator} operates the instance: delete its node, or the claim behind it, in the cluster");
+        let message =
+            format!("{operator} operates the instance: delete its node, or the claim behind it, in the cluster");
         return Err(Error::new(Kind::Unsupported, "plan", message).on(target.id.as_str()));
     }
     let sibling = |name: &str| siblings.iter().find(|sibling| sibling.responder == name);
@@ -171,10 +172,10 @@ fn gone() -> Remaining {
 fn remaining(facts: &Instance, evidence: &Evidence) -> Vec<Remaining> {
     let mut left = Vec::new();
     for volume in &facts.volumes {
-        let captured = evidence.captured.get(&volume.id).map_or_else(
-            || "not captured".to_owned(),
-            |snapshot| format!("captured as {}", snapshot.snapshot),
-        );
+        let captured = evidence
+            .captured
+            .get(&volume.id)
+            .map_or_else(|| "not captured".to_owned(), |snapshot| format!("captured as {}", snapshot.snapshot));
         let fate = if volume.delete_on_termination { "is deleted with it" } else { "stays, detached" };
         left.push(Remaining::new(format!("{} ({}) {fate}; {captured}", volume.id, volume.device)));
     }

@@ -27,8 +27,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use stanch_core::{
     Change, Disruption, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene,
-    Trigger,
-    responder::Known,
+    Trigger, responder::Known,
 };
 use stanch_k8s::{
     Compare, Fields, Kube, KubeApi, KubeSlot, KubeState, Object, ObjectRef, Propagation, Retain, WorkloadByName,
@@ -100,8 +99,7 @@ const PLAN: [Permission; 10] = {
 impl Responder for K8sDeleteWorkload {
     const NAME: &'static str = "k8s-delete-workload";
     const ABOUT: &'static str = "Deletes a workload, its manifest saved first, or scales it to zero.";
-    const UNDO: &'static str =
-        "It is created again from the saved manifest, unless another took its name; or its former scale. What its pods \
+    const UNDO: &'static str = "It is created again from the saved manifest, unless another took its name; or its former scale. What its pods \
          held does not come back.";
     const TRIGGER: Trigger = Trigger::Order;
     const NEEDS: Permissions = Permissions {
@@ -136,11 +134,7 @@ impl Responder for K8sDeleteWorkload {
         Self::plan_knowing(api, scene, &Known { recorded: Vec::new(), siblings: Vec::new() }).await
     }
 
-    async fn plan_knowing(
-        api: &KubeApi,
-        scene: &Scene<'_, Self>,
-        known: &Known<KubeSlot>,
-    ) -> Result<Plan<KubeSlot>> {
+    async fn plan_knowing(api: &KubeApi, scene: &Scene<'_, Self>, known: &Known<KubeSlot>) -> Result<Plan<KubeSlot>> {
         let WorkloadNamed { object, value, owner } = scene.facts;
         let deleted = known.recorded.iter().find_map(|change| match &change.slot {
             KubeSlot::Object(deleted) => Some(deleted),

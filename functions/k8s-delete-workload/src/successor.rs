@@ -33,7 +33,9 @@ pub(crate) async fn warnings(
 ) -> Result<Vec<Remaining>> {
     let mut left = Vec::new();
     if let Some(tool) = managed_by(value) {
-        left.push(Remaining::new(format!("{tool} keeps it as a repository has it, and will make it again: stop it there")));
+        left.push(Remaining::new(format!(
+            "{tool} keeps it as a repository has it, and will make it again: stop it there"
+        )));
     } else if value.pointer("/metadata/labels/app.kubernetes.io~1managed-by") == Some(&"Helm".into()) {
         left.push(Remaining::new("it is of a Helm release: the next upgrade makes it again"));
     }
@@ -66,7 +68,9 @@ async fn successor(api: &KubeApi, object: &ObjectRef, value: &Value, named: &str
     let found = ObjectRef { resource, name, uid: None, ..object.clone() };
     let found = match api.get(&found).await {
         Ok(found) => found,
-        Err(error) if error.kind() == Kind::NotFound => return Ok(Some(format!("the successor {named} does not exist"))),
+        Err(error) if error.kind() == Kind::NotFound => {
+            return Ok(Some(format!("the successor {named} does not exist")));
+        }
         Err(error) => return Err(error),
     };
     let number = |path: &str| found.pointer(path).and_then(Value::as_i64);

@@ -69,7 +69,8 @@ pub(crate) fn sort(lodgers: Vec<Lodger>, accused: Option<&Pod>) -> Sorted {
 pub(crate) fn refuse(leaving: &[Lodger], options: Options) -> Result<()> {
     let running = || leaving.iter().filter(|lodger| !lodger.pod.has_ended());
     let data: Vec<_> = running().filter(|lodger| lodger.empty_dir && !options.allow_emptydir).cloned().collect();
-    let bare: Vec<_> = running().filter(|lodger| lodger.pod.owner.is_none() && !options.allow_unmanaged).cloned().collect();
+    let bare: Vec<_> =
+        running().filter(|lodger| lodger.pod.owner.is_none() && !options.allow_unmanaged).cloned().collect();
     let mut why = Vec::new();
     if !data.is_empty() {
         why.push(format!("emptyDir data would be lost ({}): allow_emptydir", names(&data)));

@@ -27,8 +27,8 @@ mod findings;
 
 use serde::Deserialize;
 use stanch_core::{
-    Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Target, Trigger,
-    target::NodeOrPod,
+    Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Target,
+    Trigger, target::NodeOrPod,
 };
 use stanch_k8s::{
     Budget, How, Kube, KubeApi, KubeSlot, KubeState, Lodger, MARKS, Machine, Marks, Removal, cordon, next_order,
@@ -68,7 +68,8 @@ const fn on(resource: &'static str, verbs: &'static [&'static str]) -> Permissio
 impl Responder for K8sDrainNode {
     const NAME: &'static str = "k8s-drain-node";
     const ABOUT: &'static str = "Cordons a node and evicts its pods, all but the quarantined ones.";
-    const UNDO: &'static str = "The node takes pods again, unless it was cordoned before; evicted pods do not come back.";
+    const UNDO: &'static str =
+        "The node takes pods again, unless it was cordoned before; evicted pods do not come back.";
     const TRIGGER: Trigger = Trigger::Order;
     const ALONE: bool = true;
     const NEEDS: Permissions = Permissions {
@@ -92,7 +93,11 @@ impl Responder for K8sDrainNode {
             form: "true or false, default false",
             about: "evicts pods without an owner; nobody makes them again",
         },
-        OptionDoc { name: "grace_period", form: "seconds, default the pod's own", about: "how long each pod gets to end" },
+        OptionDoc {
+            name: "grace_period",
+            form: "seconds, default the pod's own",
+            about: "how long each pod gets to end",
+        },
         OptionDoc { name: "timeout", form: "seconds, default 900", about: "how long it is waited for each pod" },
         OptionDoc {
             name: "force_after",

@@ -116,7 +116,8 @@ impl Responder for K8sRedeployPod {
         };
         let accused = accused(pod, scene.options.image.as_deref())?;
         if !scene.options.same_image
-            && let Some(why) = makers.iter().filter(|maker| maker.makes_pods()).find_map(|it| unfixed(it, pod, &accused))
+            && let Some(why) =
+                makers.iter().filter(|maker| maker.makes_pods()).find_map(|it| unfixed(it, pod, &accused))
         {
             return Err(refusal(format!("{why}; fix it first, or order same_image")));
         }
@@ -128,8 +129,7 @@ impl Responder for K8sRedeployPod {
             grace: Some(scene.options.grace_period.unwrap_or(GRACE)),
             within: scene.options.grace_period.unwrap_or(GRACE) + REPORT,
         };
-        let change =
-            Change { slot: removal.into(), before: KubeState::flag(true), after: KubeState::flag(false) };
+        let change = Change { slot: removal.into(), before: KubeState::flag(true), after: KubeState::flag(false) };
         Ok(Plan::empty().then([change]).leaving(remaining(scene, pod)))
     }
 }
@@ -186,13 +186,12 @@ fn remaining(scene: &Scene<'_, K8sRedeployPod>, pod: &PodFacts) -> Vec<Remaining
         )));
     }
     if let Some(node) = &pod.node {
-        let node =
-            stanch_core::target::Node { cluster: pod.cluster.clone(), name: node.clone(), uid: None };
-        left.push(
-            Remaining::new(format!("the node {} that it ran on is not touched", node.name))
-                .next(next_order("k8s-cordon-node", &scene.mark.incident, node.into())),
-        );
+        let node = stanch_core::target::Node { cluster: pod.cluster.clone(), name: node.clone(), uid: None };
+        left.push(Remaining::new(format!("the node {} that it ran on is not touched", node.name)).next(next_order(
+            "k8s-cordon-node",
+            &scene.mark.incident,
+            node.into(),
+        )));
     }
     left
 }
-

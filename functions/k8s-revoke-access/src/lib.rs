@@ -82,7 +82,8 @@ impl Responder for K8sRevokeAccess {
         let who = &scene.facts.who;
         admit(who)?;
         let groups = groups(who);
-        let found = api.bindings(|it| !it.naming(who).is_empty() || groups.iter().any(|group| !it.naming(group).is_empty()));
+        let found =
+            api.bindings(|it| !it.naming(who).is_empty() || groups.iter().any(|group| !it.naming(group).is_empty()));
         let found = found.await?;
         let (ours, kept): (Vec<_>, Vec<_>) =
             found.iter().filter(|binding| !binding.naming(who).is_empty()).partition(|binding| !is_kept(who, binding));
@@ -117,7 +118,8 @@ fn admit(who: &Who) -> Result<()> {
     if !refused {
         return Ok(());
     }
-    Err(Error::refused("the cluster itself stands on it: contain where it runs (k8s-cordon-node, the machine)").on(who.words()))
+    Err(Error::refused("the cluster itself stands on it: contain where it runs (k8s-cordon-node, the machine)")
+        .on(who.words()))
 }
 
 /// The groups that the API server puts it in. Those of a user are in its certificate or token.
@@ -171,7 +173,9 @@ fn remaining(api: &KubeApi, scene: &Scene<'_, K8sRevokeAccess>, ours: &[&Binding
     }
     match api.cluster() {
         Cluster::Eks { .. } => left.push(Remaining::new("rights of EKS access entries and policies are not of RBAC")),
-        Cluster::Gke { .. } => left.push(Remaining::new("rights that Google Cloud IAM gives on the cluster are not of RBAC")),
+        Cluster::Gke { .. } => {
+            left.push(Remaining::new("rights that Google Cloud IAM gives on the cluster are not of RBAC"))
+        }
         _ => {}
     }
     if let Some(account) = &scene.facts.account {
@@ -188,10 +192,11 @@ fn remaining(api: &KubeApi, scene: &Scene<'_, K8sRevokeAccess>, ours: &[&Binding
             );
         }
         if let Some(target) = target {
-            left.push(
-                Remaining::new("its tokens live on")
-                    .next(next_order("k8s-rotate-service-account", &scene.mark.incident, target.into())),
-            );
+            left.push(Remaining::new("its tokens live on").next(next_order(
+                "k8s-rotate-service-account",
+                &scene.mark.incident,
+                target.into(),
+            )));
         }
     }
     left

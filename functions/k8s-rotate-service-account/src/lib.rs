@@ -212,13 +212,14 @@ fn remaining(scene: &Scene<'_, K8sRotateServiceAccount>, value: &Value, users: &
         left.push(Remaining::new(what).next(next_order("k8s-redeploy-pod", incident, first.target().into())));
     }
     if let Some(account) = account(scene) {
-        left.push(
-            Remaining::new("its rights are as they were").next(next_order("k8s-revoke-access", incident, account.into())),
-        );
+        left.push(Remaining::new("its rights are as they were").next(next_order(
+            "k8s-revoke-access",
+            incident,
+            account.into(),
+        )));
     }
     left
 }
-
 
 fn account(scene: &Scene<'_, K8sRotateServiceAccount>) -> Option<ServiceAccount> {
     let object = &scene.facts.object;

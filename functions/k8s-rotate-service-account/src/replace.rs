@@ -19,7 +19,9 @@ pub(crate) async fn plan(
 ) -> Result<Plan<KubeSlot>> {
     let old = &scene.facts.object;
     if old.name.as_str() == "default" {
-        return Err(Error::refused("every pod that names no account runs as `default`, and its controller makes it again: use how: recreate"));
+        return Err(Error::refused(
+            "every pod that names no account runs as `default`, and its controller makes it again: use how: recreate",
+        ));
     }
     let Some(namespace) = old.namespace.clone() else { return Ok(Plan::empty()) };
     let name = new_name(scene, &old.name)?;
@@ -67,7 +69,10 @@ pub(crate) async fn plan(
 
     let many = given.len().max(moved.len());
     let mut left = remaining(scene, value, &users);
-    left.push(Remaining::new(format!("what names the account {} outside of this cluster must name {name}: the trust of a cloud role, GitOps", old.name)));
+    left.push(Remaining::new(format!(
+        "what names the account {} outside of this cluster must name {name}: the trust of a cloud role, GitOps",
+        old.name
+    )));
     Ok(Plan::empty().then([made]).then(given).then(moved).then([gone]).over(many).leaving(left))
 }
 

@@ -107,7 +107,11 @@ impl BalancersApi {
         Err(Error::new(Kind::Conflict, OPERATION, format!("more than {PAGES} pages of load balancers")))
     }
 
-    pub(crate) async fn health(&self, arn: &str, targets: &[TargetDescription]) -> Result<Vec<TargetHealthDescription>> {
+    pub(crate) async fn health(
+        &self,
+        arn: &str,
+        targets: &[TargetDescription],
+    ) -> Result<Vec<TargetHealthDescription>> {
         let call = self.v2.describe_target_health().target_group_arn(arn);
         let call = call.set_targets((!targets.is_empty()).then(|| targets.to_vec()));
         let answer = call.send().await.map_err(|e| classify("elasticloadbalancing:DescribeTargetHealth", arn, e))?;

@@ -2,7 +2,7 @@
 //! resource: a write to something that is not there is refused for want of the one or of the other.
 
 use aws_sdk_iam::types::StatusType;
-use stanch_aws::{classify, check_line};
+use stanch_aws::{check_line, classify};
 use stanch_core::{Check, Permission, Permissions, Result, names::AccountId};
 
 use crate::api::IamApi;
@@ -61,9 +61,9 @@ pub(crate) async fn attempt(api: &IamApi, action: &str) -> Option<Result<()>> {
         "iam:UpdateAssumeRolePolicy" => {
             tried!(client.update_assume_role_policy().role_name(ABSENT).policy_document(EMPTY))
         }
-        "iam:UpdateAccessKey" => tried!(
-            client.update_access_key().user_name(ABSENT).access_key_id(NO_KEY).status(StatusType::Inactive)
-        ),
+        "iam:UpdateAccessKey" => {
+            tried!(client.update_access_key().user_name(ABSENT).access_key_id(NO_KEY).status(StatusType::Inactive))
+        }
         "iam:AttachRolePolicy" => tried!(client.attach_role_policy().role_name(ABSENT).policy_arn(NO_POLICY)),
         "iam:AttachUserPolicy" => tried!(client.attach_user_policy().user_name(ABSENT).policy_arn(NO_POLICY)),
         "iam:DetachRolePolicy" => tried!(client.detach_role_policy().role_name(ABSENT).policy_arn(NO_POLICY)),

@@ -20,9 +20,6 @@ mod principal;
 mod slot;
 mod trust;
 
-#[cfg(test)]
-mod tests;
-
 pub use api::{IamApi, InstanceProfile};
 pub use cloud::AwsIam;
 pub use policy::Policy;

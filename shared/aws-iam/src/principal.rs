@@ -72,7 +72,9 @@ impl Principal {
     /// [`Kind::Refused`] for our own role or user; [`Kind::Unsupported`] for what a service owns.
     pub fn admit(&self, caller: &str) -> Result<()> {
         if is_caller(&self.account, &self.who, caller) {
-            return Err(Error::refused("it is who we act as: containing it would end this very work").on(self.who.to_string()));
+            return Err(
+                Error::refused("it is who we act as: containing it would end this very work").on(self.who.to_string())
+            );
         }
         let unsupported = |message: &str| Error::new(Kind::Unsupported, "plan", message).on(self.who.to_string());
         if self.path.starts_with("/aws-service-role/") {
@@ -89,7 +91,6 @@ impl Principal {
         }
         Ok(())
     }
-
 }
 
 /// Whether an ARN of a caller is that principal's: `arn:…:sts::…:assumed-role/NAME/SESSION` has no path,

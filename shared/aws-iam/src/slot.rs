@@ -159,11 +159,19 @@ impl Slot for IamSlot {
                     Some(policy) => ("put", format!(" --policy-document {}", word(policy.text()))),
                     None => ("delete", String::new()),
                 };
-                format!("aws iam {verb}-{}-policy {} --policy-name {}{document}", kind(who), flag(who), policy_name(mark))
+                format!(
+                    "aws iam {verb}-{}-policy {} --policy-name {}{document}",
+                    kind(who),
+                    flag(who),
+                    policy_name(mark)
+                )
             }
             (Self::TrustPolicy { role }, IamState::TrustPolicy { trust }) => {
                 let document = word(trust.text());
-                format!("aws iam update-assume-role-policy --role-name {} --policy-document {document}", word(role.as_str()))
+                format!(
+                    "aws iam update-assume-role-policy --role-name {} --policy-document {document}",
+                    word(role.as_str())
+                )
             }
             (Self::AccessKey { user, key }, IamState::AccessKey { active }) => format!(
                 "aws iam update-access-key --user-name {} --access-key-id {key} --status {}",
@@ -189,9 +197,10 @@ impl Slot for IamSlot {
 
     fn bind(&self, to: &IamState, now: Timestamp) -> Option<IamState> {
         match (self, to) {
-            (Self::InlinePolicy(Inline { bound: Manner(true), .. }), IamState::InlinePolicy { policy: Some(policy) }) => {
-                Some(IamState::InlinePolicy { policy: Some(deny::bound_to(policy, now)?) })
-            }
+            (
+                Self::InlinePolicy(Inline { bound: Manner(true), .. }),
+                IamState::InlinePolicy { policy: Some(policy) },
+            ) => Some(IamState::InlinePolicy { policy: Some(deny::bound_to(policy, now)?) }),
             _ => None,
         }
     }

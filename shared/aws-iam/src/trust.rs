@@ -188,7 +188,8 @@ mod tests {
         assert_eq!(trust.aws, ["arn:aws:iam::123456789012:role/ci"]);
         assert_eq!(trust.web[0].subjects, ["system:serviceaccount:web:shop", "system:serviceaccount:web:cart"]);
         assert_eq!(trust.count(), 4);
-        let open = Policy::from(&json!({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}}));
+        let open =
+            Policy::from(&json!({"Statement": {"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRole"}}));
         assert_eq!(Trust::read(&open).aws, ["*"]);
     }
 
@@ -209,7 +210,10 @@ mod tests {
         let two = closed(&one, &trust.to_close(Some("system:serviceaccount:web:cart")), &mark());
         assert_eq!(two.statements().len(), 6);
         let all = closed(&policy(), &trust.to_close(None), &mark());
-        assert!(all.text().contains(r#"["system:serviceaccount:web:shop","system:serviceaccount:web:cart"]"#), "{all:?}");
+        assert!(
+            all.text().contains(r#"["system:serviceaccount:web:shop","system:serviceaccount:web:cart"]"#),
+            "{all:?}"
+        );
         assert!(trust.to_close(Some("system:serviceaccount:web:other")).is_empty(), "it could not come in");
     }
 

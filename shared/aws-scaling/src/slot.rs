@@ -142,7 +142,10 @@ impl Slot for ScalingSlot {
             (Self::Membership(slot), ScalingState::Membership { membership }) => {
                 let out = |verb: &str| {
                     let command = command(verb, &slot.region, &slot.group, &slot.instance);
-                    format!("{command} --{}should-decrement-desired-capacity", if slot.decrement.0 { "" } else { "no-" })
+                    format!(
+                        "{command} --{}should-decrement-desired-capacity",
+                        if slot.decrement.0 { "" } else { "no-" }
+                    )
                 };
                 match membership {
                     Lifecycle::Standby => out("enter-standby"),

@@ -82,7 +82,17 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Cidr>().expect(text).to_string(), kept);
         }
-        for text in ["", "192.0.2.7", "192.0.2.7/33", "192.0.2.7/-1", "192.0.2.7/+8", "::/129", "a/8", "1.2.3.4/8/8", "1.2.3.4/"] {
+        for text in [
+            "",
+            "192.0.2.7",
+            "192.0.2.7/33",
+            "192.0.2.7/-1",
+            "192.0.2.7/+8",
+            "::/129",
+            "a/8",
+            "1.2.3.4/8/8",
+            "1.2.3.4/",
+        ] {
             assert!(text.parse::<Cidr>().is_err(), "{text}");
         }
         assert!("::/0".parse::<Cidr>().is_ok_and(Cidr::is_everywhere));

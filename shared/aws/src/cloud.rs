@@ -7,12 +7,12 @@ use std::{
 
 use aws_config::{AppName, BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use serde_json::Value;
 use stanch_core::{
     Check, Cloud, Error, Exemption, Identity, Kind, Permissions, Result, Scope,
     names::{AccountId, Region},
     target::Ec2Instance,
 };
-use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::{
@@ -152,9 +152,9 @@ impl Aws {
             return Ok(config.build());
         }
         let names = Names { partition: place.to_owned(), ..names };
-        let policy = self.needs.map(|(responder, needs)| {
-            policy(responder, &[needs.plan, needs.apply, needs.revert].concat(), &names)
-        });
+        let policy = self
+            .needs
+            .map(|(responder, needs)| policy(responder, &[needs.plan, needs.apply, needs.revert].concat(), &names));
         let config = config.build();
         let key = format!("{account} {}", policy.as_ref().map(Value::to_string).unwrap_or_default());
         let mut assumed = self.assumed.lock().await;

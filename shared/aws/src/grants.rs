@@ -27,8 +27,11 @@ pub struct Grant {
     /// resource.
     pub resources: &'static [&'static str],
     /// Operator, key and value of each condition; a value may have the same places as a resource.
-    pub conditions: &'static [(&'static str, &'static str, &'static str)],
+    pub conditions: &'static Conditions,
 }
+
+/// Operator, key and value of each.
+pub type Conditions = [(&'static str, &'static str, &'static str)];
 
 /// What the places in a [`Grant`] stand for. What is not given is `*`.
 #[derive(Clone, Debug, Default)]
@@ -49,8 +52,9 @@ pub struct Names {
 /// two kinds of resource under different conditions.
 pub fn grants(responder: &str, action: &str) -> Vec<&'static Grant> {
     let rows = ROWS.iter().filter(|row| row.action == action);
-    let (own, shared): (Vec<_>, Vec<_>) =
-        rows.filter(|row| row.responder.is_none_or(|owner| owner == responder)).partition(|row| row.responder.is_some());
+    let (own, shared): (Vec<_>, Vec<_>) = rows
+        .filter(|row| row.responder.is_none_or(|owner| owner == responder))
+        .partition(|row| row.responder.is_some());
     if own.is_empty() { shared } else { own }
 }
 

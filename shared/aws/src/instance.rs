@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{AttachmentStatus, DeviceType, Instance as Described, InstanceLifecycleType, InstanceMetadataEndpointState};
+use aws_sdk_ec2::types::{
+    AttachmentStatus, DeviceType, Instance as Described, InstanceLifecycleType, InstanceMetadataEndpointState,
+};
 use stanch_core::names::{InstanceId, VolumeId};
 
 use crate::interface::Interface;
@@ -65,8 +67,7 @@ impl Instance {
             })
             .collect();
         let tag = |tag: &aws_sdk_ec2::types::Tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or("").to_owned()));
-        let mut interfaces: Vec<_> =
-            described.network_interfaces().iter().filter_map(Interface::of_instance).collect();
+        let mut interfaces: Vec<_> = described.network_interfaces().iter().filter_map(Interface::of_instance).collect();
         interfaces.sort_by_key(|interface| !interface.primary);
         let operated = described.operator().filter(|operator| operator.managed() == Some(true));
         Self {

@@ -84,9 +84,9 @@ impl Member {
             .send()
             .await
             .map_err(|error| classify(OPERATION, role.as_str(), error))?;
-        let made = assumed.credentials().ok_or_else(|| {
-            Error::new(Kind::Internal, OPERATION, "the answer has no credentials").on(role.as_str())
-        })?;
+        let made = assumed
+            .credentials()
+            .ok_or_else(|| Error::new(Kind::Internal, OPERATION, "the answer has no credentials").on(role.as_str()))?;
         Ok(Credentials::new(
             made.access_key_id(),
             made.secret_access_key(),

@@ -63,7 +63,9 @@ impl Ec2Api {
             .filters(filter("group-name", wanted.iter().map(|group| group.rules.name())))
             .send()
             .await
-            .map_err(|error| classify("ec2:DescribeSecurityGroups", wanted.first().map_or("", |g| g.vpc.as_str()), error))?;
+            .map_err(|error| {
+                classify("ec2:DescribeSecurityGroups", wanted.first().map_or("", |g| g.vpc.as_str()), error)
+            })?;
         Ok(wanted
             .iter()
             .map(|group| {
@@ -103,7 +105,8 @@ impl Ec2Api {
         }
         self.quarantine_groups(std::slice::from_ref(group)).await?;
         self.known(&group.vpc, &name).ok_or_else(|| {
-            Error::new(Kind::Conflict, "ec2:DescribeSecurityGroups", "the quarantine group is gone; order again").on(name)
+            Error::new(Kind::Conflict, "ec2:DescribeSecurityGroups", "the quarantine group is gone; order again")
+                .on(name)
         })
     }
 

@@ -15,11 +15,17 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessR
 use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stanch_core::{Error, Kind, Result, names::KubeName, target::Cluster};
+use stanch_core::{
+    Error, Kind, Result,
+    names::{KubeName, Namespace},
+    target::Cluster,
+};
 
 use crate::{
-    ObjectRef, Resource,
+    NodeFacts, ObjectRef, Resource,
     error::Call,
+    facts::strings,
+    identify::namespace_ref,
     list::List,
     own::Own,
     patch::Patch,
@@ -140,6 +146,50 @@ impl KubeApi {
         })
     }
 
+    /// The user that we are, where our token is a service account's.
+    pub fn own_user(&self) -> Option<String> {
+        self.own().and_then(Own::user)
+    }
+
+    /// What the server warns of if an object got a label: a dry run, nothing is written.
+    ///
+    /// # Errors
+    /// [`Kind::Denied`] without `patch`.
+    pub async fn label_warnings(&self, object: &ObjectRef, key: &str, value: &str) -> Result<Vec<String>> {
+        let (resource, text) = (object.resource.qualified(), object.text());
+        let call = Call { verb: "patch", resource: &resource, object: &text };
+        let request = Request::patch(format!("{}?fieldManager={FIELD_MANAGER}&dryRun=All", object.path()))
+            .header(header::CONTENT_TYPE, "application/merge-patch+json");
+        let body = json!({"metadata": {"labels": {key: value}}}).to_string().into_bytes();
+        let answer = wire::exchange(&self.client, call, request, body).await?;
+        if !answer.status.is_success() {
+            return Err(wire::refusal(call, &answer));
+        }
+        // RFC 9111 5.5, as the API server writes it: 299 - "text".
+        let text = |header: &http::HeaderValue| {
+            let text = header.to_str().ok()?.trim_start_matches("299 - ").trim_matches('"').to_owned();
+            Some(text.chars().filter(|c| !c.is_control()).take(300).collect())
+        };
+        Ok(answer.headers.get_all(header::WARNING).iter().filter_map(text).take(20).collect())
+    }
+
+    /// The labels of a namespace.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is none.
+    pub async fn namespace_labels(&self, name: &Namespace) -> Result<BTreeMap<String, String>> {
+        let namespace = self.metadata(&namespace_ref(&self.cluster, name)?).await?;
+        Ok(strings(&namespace, "/metadata/labels"))
+    }
+
+    /// What is known of a node.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when there is none.
+    pub async fn node(&self, name: &KubeName) -> Result<NodeFacts> {
+        NodeFacts::read(&self.cluster, name, &self.get(&self.node_ref(name)).await?)
+    }
+
     /// A node.
     pub(crate) fn node_ref(&self, name: &KubeName) -> ObjectRef {
         ObjectRef {
@@ -215,9 +265,8 @@ impl KubeApi {
 
     /// Replaces an object; the manifest names the version that it replaces.
     pub(crate) async fn replace(&self, object: &ObjectRef, manifest: &Value) -> Result<()> {
-        let request =
-            Request::put(format!("{}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict", object.path()))
-                .header(header::CONTENT_TYPE, "application/json");
+        let request = Request::put(format!("{}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict", object.path()))
+            .header(header::CONTENT_TYPE, "application/json");
         self.write("update", object, request, manifest.to_string().into_bytes()).await
     }
 

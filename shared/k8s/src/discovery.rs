@@ -60,8 +60,7 @@ impl KubeApi {
         let path = format!("/apis/{group}/{version}");
         let document = match wire::send(self.client(), CALL, get(&path), Vec::new()).await {
             Ok(document) => document,
-            // An aggregated API whose server is away takes its own resources with it and no others.
-            Err(error) if matches!(error.kind(), Kind::NotFound | Kind::Unavailable) => return Ok(Vec::new()),
+            Err(error) if error.kind() == Kind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
         let document: Value = parse(CALL, &document)?;
@@ -83,7 +82,9 @@ fn aggregated(document: &Value) -> Vec<Resource> {
             continue;
         };
         for version in items(&group, "versions") {
-            let Some(number) = version.get("version").and_then(Value::as_str).filter(|it| is_name(it)) else { continue };
+            let Some(number) = version.get("version").and_then(Value::as_str).filter(|it| is_name(it)) else {
+                continue;
+            };
             for resource in items(&version, "resources") {
                 let text = |path: &str| resource.pointer(path).and_then(Value::as_str);
                 let (Some(plural), Some(kind)) = (text("/resource"), text("/responseKind/kind")) else { continue };

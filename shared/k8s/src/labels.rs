@@ -17,7 +17,8 @@ pub fn checked_labels(option: &str, labels: &BTreeMap<String, String>) -> Result
     for (key, value) in labels {
         checked_key(option, key)?;
         if !(value.is_empty() || is_word(value)) {
-            let message = "has a value that is none: at most 63 of letters, digits and -_., a letter or digit at each end";
+            let message =
+                "has a value that is none: at most 63 of letters, digits and -_., a letter or digit at each end";
             return Err(Error::invalid(option, message));
         }
     }
@@ -36,18 +37,33 @@ pub fn checked_annotations(option: &str, annotations: &BTreeMap<String, String>)
     }
 }
 
+/// The same of labels that nodes have: those of Kubernetes itself among them.
+///
+/// # Errors
+/// [`stanch_core::Kind::Invalid`], naming the option.
+pub fn checked_node_labels(option: &str, labels: &BTreeMap<String, String>) -> Result<()> {
+    let shaped = |(key, value): (&String, &String)| {
+        let (prefix, name) = key.split_once('/').map_or((None, key.as_str()), |(prefix, name)| (Some(prefix), name));
+        is_word(name) && prefix.is_none_or(is_domain) && (value.is_empty() || is_word(value))
+    };
+    if labels.iter().all(shaped) { Ok(()) } else { Err(Error::invalid(option, "has a label that is none")) }
+}
+
+fn is_domain(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 253
+        && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.')
+}
+
 fn checked_key(option: &str, key: &str) -> Result<()> {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    let domain = |text: &str| {
-        !text.is_empty()
-            && text.len() <= 253
-            && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'.')
-    };
-    if !is_word(name) || !prefix.is_none_or(domain) {
+    if !is_word(name) || !prefix.is_none_or(is_domain) {
         return Err(Error::invalid(option, "has a key that is none: PREFIX/NAME or NAME"));
     }
     match prefix {
-        Some("stanch.dev") => Err(Error::invalid(option, "has a key of stanch.dev, whose marks are set by other means")),
+        Some("stanch.dev") => {
+            Err(Error::invalid(option, "has a key of stanch.dev, whose marks are set by other means"))
+        }
         Some(prefix) if prefix.ends_with("kubernetes.io") || prefix.ends_with("k8s.io") => {
             Err(Error::invalid(option, "has a key of Kubernetes itself, which means something to it"))
         }
@@ -85,7 +101,8 @@ mod tests {
 
     #[test]
     fn what_is_no_label_is_refused() {
-        let check = |key: &str, value: &str| checked_labels("labels", &BTreeMap::from([(key.to_owned(), value.to_owned())]));
+        let check =
+            |key: &str, value: &str| checked_labels("labels", &BTreeMap::from([(key.to_owned(), value.to_owned())]));
         for (key, value) in [("quarantine", "true"), ("example.com/status", "compromised"), ("a", "")] {
             assert!(check(key, value).is_ok(), "{key}={value}");
         }

@@ -57,7 +57,7 @@ pub use identify::{
     AccountFacts, AccountNamed, GranteeFacts, KubeTarget, NamespaceFacts, PodFound, PodsFacts, Spared, WorkloadNamed,
 };
 pub use image::ImageName;
-pub use labels::{ISOLATE, checked_annotations, checked_labels, marked};
+pub use labels::{ISOLATE, checked_annotations, checked_labels, checked_node_labels, marked};
 pub use list::List;
 pub use lodgers::{Budget, Lodger};
 pub use makers::Maker;
@@ -66,11 +66,11 @@ pub use pods::{Container, Owner, PodFacts, Role, owner_of};
 pub use removal::How;
 pub use selector::Selector;
 pub use slot::{
-    Annotation, Compare, Fields, KubeSlot, KubeState, KubeToken, Label, MARKS, Marks, Object, Propagation,
+    Annotation, Compare, Exclusion, Fields, KubeSlot, KubeState, KubeToken, Label, MARKS, Marks, Object, Propagation,
     Removal, Renewal, Restart, Retain, Subjects, Taint, Unschedulable, Who, manifest_of, marks,
 };
 pub use target::{
     AccountByName, AccountOf, Grantee, Locate, NamespaceOf, PodOrGone, PodsOf, WorkloadByName, WorkloadOf,
 };
 pub use users::RunsAs;
-pub use workload::{WorkloadFacts, selector_of};
+pub use workload::{WorkloadFacts, rollout, selector_of};

@@ -53,6 +53,12 @@ impl Own {
         self.namespace == namespace && self.account.as_ref().is_some_and(|account| account.name == name)
     }
 
+    /// The user that we are to the API server.
+    pub(crate) fn user(&self) -> Option<String> {
+        let account = self.account.as_ref()?;
+        Some(format!("system:serviceaccount:{}:{}", self.namespace, account.name))
+    }
+
     /// The node that we run on.
     pub(crate) fn is_node(&self, name: &str) -> bool {
         self.pod.is_some() && self.node.as_ref().is_some_and(|node| node.name == name)

@@ -50,7 +50,9 @@ impl KubeApi {
         if let Some(resource) = built_in(kind.as_str()) {
             return Ok(resource);
         }
-        let named = |it: &Resource| it.kind.eq_ignore_ascii_case(kind.as_str()) || it.plural.eq_ignore_ascii_case(kind.as_str());
+        let named = |it: &Resource| {
+            it.kind.eq_ignore_ascii_case(kind.as_str()) || it.plural.eq_ignore_ascii_case(kind.as_str())
+        };
         let mut found: Vec<_> = self.resources().await?.into_iter().filter(named).collect();
         match (found.pop(), found.pop()) {
             (Some(one), None) => Ok(one),
@@ -200,7 +202,7 @@ pub fn selector_of(workload: &Value) -> Option<Selector> {
 }
 
 /// What of a workload's last change has not come about yet: `1 of 3 replicas updated`.
-pub(crate) fn rollout(workload: &Value) -> Option<String> {
+pub fn rollout(workload: &Value) -> Option<String> {
     let number = |path: &str| workload.pointer(path).and_then(Value::as_i64);
     let seen = number("/status/observedGeneration")?;
     if seen < number("/metadata/generation").unwrap_or(0) {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use stanch_core::{Error, Result};
 
-use crate::document::{Document, Members};
+use crate::document::{Document, Keys, Members};
 
 /// A place in a document. What is absent, and what is null, has no value and can still be named.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +98,7 @@ impl<'a> At<'a> {
     }
 
     /// Which of these keys are there, null or not: a bit for each.
-    pub(crate) fn marks(&self, keys: &[&str]) -> u64 {
+    pub(crate) fn marks<const N: usize>(&self, keys: &Keys<N>) -> u64 {
         self.document.marks(self.start, self.end, keys)
     }
 

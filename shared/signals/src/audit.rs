@@ -15,6 +15,7 @@ use stanch_core::{Alert, Error, Result, Source, target::Cluster};
 use crate::{
     Context, Limits,
     at::At,
+    document::keys,
     kube_call::{Call, is_routine, judge},
     text::{Notes, incident, plain},
 };
@@ -26,7 +27,7 @@ pub(crate) fn is_event(at: &At<'_>) -> bool {
     match text("kind") {
         Some("Event") => match version {
             Some(version) => version.starts_with("audit.k8s.io/"),
-            None => at.marks(&["requestURI", "objectRef", "auditID"]) != 0 && at.marks(&["verb", "user"]) != 0,
+            None => at.marks(keys!["requestURI", "objectRef", "auditID"]) != 0 && at.marks(keys!["verb", "user"]) != 0,
         },
         Some("EventList") => version.is_some_and(|version| version.starts_with("audit.k8s.io/")),
         _ => false,
@@ -34,7 +35,7 @@ pub(crate) fn is_event(at: &At<'_>) -> bool {
 }
 
 /// The cluster of what names none.
-pub(crate) fn cluster<'c>(context: &'c Context) -> Result<&'c Cluster> {
+pub(crate) fn cluster(context: &Context) -> Result<&Cluster> {
     context.cluster.as_ref().ok_or_else(|| {
         Error::invalid("", "an audit event does not name its cluster: STANCH_CLUSTER must name the cluster")
     })
@@ -185,15 +186,14 @@ fn shell(event: &At<'_>, cluster: &Cluster, rule: &str) -> Result<Alert> {
         time => time,
     };
     let name = cluster.to_string();
-    let incident = match id {
-        Some(id) => incident("k8saudit", &["id", &name, id])?,
-        None => {
-            let user = text(event.get("user")?.get("username"))?;
-            let (uri, time) = (text(event.get("requestURI"))?, text(event.get("requestReceivedTimestamp"))?);
-            let object = event.get("objectRef")?;
-            let (namespace, object) = (text(object.get("namespace"))?, text(object.get("name"))?);
-            incident("k8saudit", &["call", &name, rule, &user, &uri, &namespace, &object, &time])?
-        }
+    let incident = if let Some(id) = id {
+        incident("k8saudit", &["id", &name, id])?
+    } else {
+        let user = text(event.get("user")?.get("username"))?;
+        let (uri, time) = (text(event.get("requestURI"))?, text(event.get("requestReceivedTimestamp"))?);
+        let object = event.get("objectRef")?;
+        let (namespace, object) = (text(object.get("namespace"))?, text(object.get("name"))?);
+        incident("k8saudit", &["call", &name, rule, &user, &uri, &namespace, &object, &time])?
     };
     let impersonated = event.get("impersonatedUser")?.get("username")?;
     Ok(Alert {

@@ -4,7 +4,7 @@
 
 use stanch_core::Result;
 
-use crate::at::At;
+use crate::{at::At, document::keys};
 
 /// Is it a message as Lambda and Pipes get it from a queue?
 pub(crate) fn is_queued(at: &At<'_>) -> bool {
@@ -14,7 +14,7 @@ pub(crate) fn is_queued(at: &At<'_>) -> bool {
 
 /// Is it a notification as SNS sends it to a queue or an HTTP endpoint?
 pub(crate) fn is_notification(at: &At<'_>) -> bool {
-    at.marks(&["Type", "TopicArn", "Message"]) == 7
+    at.marks(keys!["Type", "TopicArn", "Message"]) == 7
 }
 
 /// The text that a record of a batch carries.

@@ -2,7 +2,10 @@
 //! where its members stand is remembered in a table of fixed size, so that what is not asked for costs no memory, and
 //! asking a finding for ten members does not walk over its sections ten times.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    fmt::Write as _,
+};
 
 use stanch_core::{Error, Result};
 use typed_arena::Arena;
@@ -74,8 +77,73 @@ pub(crate) struct Document<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member {
     key: (usize, usize),
+    tag: Tag,
     pub(crate) start: usize,
     pub(crate) end: usize,
+}
+
+/// What is compared first of a key: its length and three of its letters, the first one in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag(u32);
+
+impl Tag {
+    pub(crate) const fn of(key: &str) -> Self {
+        let bytes = key.as_bytes();
+        let (Some((first, _)), Some((last, _))) = (bytes.split_first(), bytes.split_last()) else { return Self(0) };
+        let (start, _) = bytes.split_at(bytes.len() / 2 + 1);
+        let Some((middle, _)) = start.split_last() else { return Self(0) };
+        // Longer keys than 255 bytes are told apart by the rest, or in the end by comparing them.
+        let [long, ..] = bytes.len().to_le_bytes();
+        Self(u32::from_be_bytes([long, *first | 0x20, *middle, *last]))
+    }
+}
+
+/// Keys that are looked for together, by their tags.
+#[derive(Debug)]
+pub(crate) struct Keys<const N: usize> {
+    keys: [&'static str; N],
+    tags: [Tag; N],
+}
+
+impl<const N: usize> Keys<N> {
+    pub(crate) const fn new(keys: [&'static str; N]) -> Self {
+        let mut tags = [Tag(0); N];
+        let (mut rest, mut left) = (keys.as_slice(), tags.as_mut_slice());
+        while let (Some((key, keys)), Some((tag, others))) = (rest.split_first(), left.split_first_mut()) {
+            *tag = Tag::of(key);
+            (rest, left) = (keys, others);
+        }
+        Self { keys, tags }
+    }
+
+    /// The bit of a key; to be asked while compiling.
+    #[expect(clippy::panic, reason = "while compiling")]
+    pub(crate) const fn bit(&self, key: &str) -> u64 {
+        let (mut rest, mut bit) = (self.keys.as_slice(), 1);
+        while let Some((first, keys)) = rest.split_first() {
+            if is_same(first.as_bytes(), key.as_bytes()) {
+                return bit;
+            }
+            (rest, bit) = (keys, bit << 1);
+        }
+        panic!("the key is none of these")
+    }
+}
+
+/// Keys that are looked for together, put in order while compiling.
+macro_rules! keys {
+    ($($key:literal),+ $(,)?) => { const { &$crate::document::Keys::new([$($key),+]) } };
+}
+pub(crate) use keys;
+
+const fn is_same(mut one: &[u8], mut other: &[u8]) -> bool {
+    while let (Some((a, rest)), Some((b, others))) = (one.split_first(), other.split_first()) {
+        if *a != *b {
+            return false;
+        }
+        (one, other) = (rest, others);
+    }
+    one.is_empty() && other.is_empty()
 }
 
 impl Member {
@@ -105,7 +173,7 @@ impl<'a> Document<'a> {
             ends,
             unescaped: Arena::with_capacity(0),
             objects: std::array::from_fn(|_| Cell::new((usize::MAX, 0, 0))),
-            members: RefCell::new(Vec::new()),
+            members: RefCell::new(Vec::with_capacity(MANY)),
         })
     }
 
@@ -141,8 +209,9 @@ impl<'a> Document<'a> {
         either_case: bool,
     ) -> [Option<(usize, usize)>; 2] {
         let mut found = [None; 2];
+        let tag = Tag::of(key);
         for member in members {
-            if !is_key(self.raw_key(&member), key, either_case) {
+            if member.tag != tag || !is_key(self.raw_key(&member), key, either_case) {
                 continue;
             }
             let place = Some((member.start, member.end));
@@ -183,15 +252,19 @@ impl<'a> Document<'a> {
     }
 
     /// Which of these keys the object from `start` to `end` has: a bit for each.
-    pub(crate) fn marks(&'a self, start: usize, end: usize, keys: &[&str]) -> u64 {
-        let mark = |raw: &str| keys.iter().position(|key| is_key(raw, key, false)).map_or(0, |index| 1 << index);
+    pub(crate) fn marks<const N: usize>(&'a self, start: usize, end: usize, keys: &Keys<N>) -> u64 {
+        let mark = |it: &Member| {
+            let raw = self.raw_key(it);
+            let is = |(tag, key): (&Tag, &&str)| *tag == it.tag && is_key(raw, key, false);
+            keys.tags.iter().zip(&keys.keys).position(is).map_or(0, |index| 1 << index)
+        };
         match self.remembered(start, end) {
             Some((first, count)) => {
                 let members = self.members.borrow();
                 let members = members.get(first..first + count).unwrap_or_default();
-                members.iter().fold(0, |all, it| all | mark(self.raw_key(it)))
+                members.iter().fold(0, |all, it| all | mark(it))
             }
-            None => Members::of(self, start, end).fold(0, |all, it| all | mark(self.raw_key(&it))),
+            None => Members::of(self, start, end).fold(0, |all, it| all | mark(&it)),
         }
     }
 
@@ -243,7 +316,8 @@ impl<'a> Document<'a> {
             let around = |(_, it): &(usize, Member)| (it.start..it.end).contains(&wanted);
             let Some((index, member)) = members.find(around) else { break };
             if self.byte(start) == b'[' {
-                path.push_str(&format!("[{index}]"));
+                // Writing to a String cannot fail.
+                let _ = write!(path, "[{index}]");
             } else {
                 if !path.is_empty() {
                     path.push('.');
@@ -273,7 +347,7 @@ impl<'a> Members<'a> {
     }
 }
 
-impl<'a> Iterator for Members<'a> {
+impl Iterator for Members<'_> {
     type Item = Member;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -283,16 +357,18 @@ impl<'a> Iterator for Members<'a> {
             self.at = self.end;
             return None;
         }
-        let mut key = (at, at);
+        let (mut key, mut tag) = ((at, at), Tag(0));
         if self.keyed {
             let end = end_of_string(document.text.as_bytes(), at);
             key = (at + 1, end - 1);
+            let raw = document.text.get(key.0..key.1).unwrap_or_default();
+            tag = if raw.as_bytes().contains(&b'\\') { Tag::of(&unescape(raw)) } else { Tag::of(raw) };
             at = document.space(document.space(end) + 1);
         }
         let end = document.end_of(at);
         // Behind the comma, or behind the closing bracket.
         self.at = document.space(end) + 1;
-        Some(Member { key, start: at, end })
+        Some(Member { key, tag, start: at, end })
     }
 }
 

@@ -5,7 +5,11 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use stanch_core::Result;
 
-use crate::{Limits, at::At, document::Document};
+use crate::{
+    Limits,
+    at::At,
+    document::{Document, keys},
+};
 
 /// What an envelope holds.
 pub(crate) enum Inner<'a> {
@@ -33,7 +37,7 @@ pub fn unwrap_cloudevent(bytes: &[u8]) -> Result<Option<Vec<u8>>> {
 
 /// Does the document say that it is a CloudEvent?
 pub(crate) fn is_cloudevent(document: &At<'_>) -> bool {
-    document.marks(&["specversion"]) != 0
+    document.marks(keys!["specversion"]) != 0
 }
 
 /// The data: a JSON value as `data`, or bytes as `data_base64`, never both. `data` as text is refused: for a JSON

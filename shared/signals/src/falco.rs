@@ -61,26 +61,36 @@ pub(crate) fn alert_in(alert: &At<'_>, cluster: &Cluster) -> Result<Alert> {
     };
     let source = alert.get("source")?.text()?;
     let hostname = alert.get("hostname")?;
-    let (subjects, inactive) = subjects(&fields, source, rule, &hostname, cluster, &mut notes)?;
-    let acted_as = fields.get("ka.impuser.name")?.text()?.map(plain);
+    let named = Named {
+        namespace: fields.one(["k8s.ns.name", "k8smeta.ns.name"])?,
+        pod: fields.one(["k8s.pod.name", "k8smeta.pod.name"])?,
+        uid: fields.one(["k8s.pod.uid", "k8smeta.pod.uid"])?,
+        container: fields.get("container.id")?,
+        hostname,
+        source,
+    };
+    let (subjects, inactive) = subjects(&fields, &named, rule, cluster, &mut notes)?;
 
-    let text = |key: &'static str| -> Result<&str> { Ok(fields.get(key)?.text()?.unwrap_or_default()) };
-    let one = |keys: [&'static str; 2]| -> Result<&str> { Ok(fields.one(keys)?.text()?.unwrap_or_default()) };
-    let pod = one(["k8s.pod.name", "k8smeta.pod.name"])?;
-    let uid = one(["k8s.pod.uid", "k8smeta.pod.uid"])?;
+    let (pod, uid) = (text(&named.pod)?, text(&named.uid)?);
+    // A system call has no fields of an API call.
+    let called = |key: &'static str| match source {
+        Some("syscall") => Ok(""),
+        _ => text(&fields.get(key)?),
+    };
+    let acted_as = Some(called("ka.impuser.name")?).filter(|name| !name.is_empty()).map(plain);
     // Two replicas of Falco can report the same call to the Kubernetes API.
-    let host = if pod.is_empty() && source != Some("k8s_audit") { hostname.text()?.unwrap_or_default() } else { "" };
+    let host = if pod.is_empty() && source != Some("k8s_audit") { text(&hostname)? } else { "" };
     let name = cluster.to_string();
     let parts = [
         name.as_str(),
         rule,
-        one(["k8s.ns.name", "k8smeta.ns.name"])?,
+        text(&named.namespace)?,
         if uid.is_empty() { pod } else { uid },
-        text("container.id")?,
-        text("ka.user.name")?,
-        text("ka.target.resource")?,
-        text("ka.target.namespace")?,
-        text("ka.target.name")?,
+        text(&named.container)?,
+        called("ka.user.name")?,
+        called("ka.target.resource")?,
+        called("ka.target.namespace")?,
+        called("ka.target.name")?,
         host,
         &time.as_second().div_euclid(WINDOW).to_string(),
     ];
@@ -94,6 +104,20 @@ pub(crate) fn alert_in(alert: &At<'_>, cluster: &Cluster) -> Result<Alert> {
         note: notes.finish(),
         ..Alert::new(incident("falco", &parts)?, Source::Falco, plain(rule))
     })
+}
+
+fn text<'a>(at: &At<'a>) -> Result<&'a str> {
+    at.text().map(Option::unwrap_or_default)
+}
+
+/// What names the subject of a system call.
+struct Named<'a> {
+    namespace: At<'a>,
+    pod: At<'a>,
+    uid: At<'a>,
+    container: At<'a>,
+    hostname: At<'a>,
+    source: Option<&'a str>,
 }
 
 /// `output_fields`: keys with dots, values null, `""` or `<NA>` where Falco knows nothing.
@@ -125,16 +149,16 @@ impl<'a> Fields<'a> {
 
 fn subjects(
     fields: &Fields<'_>,
-    source: Option<&str>,
+    named: &Named<'_>,
     rule: &str,
-    hostname: &At<'_>,
     cluster: &Cluster,
     notes: &mut Notes,
 ) -> Result<(Vec<Target>, Option<&'static str>)> {
     let mut subjects = Vec::new();
-    let namespace = fields.one(["k8s.ns.name", "k8smeta.ns.name"])?.name::<Namespace>()?;
-    let pod = fields.one(["k8s.pod.name", "k8smeta.pod.name"])?.name::<KubeName>()?;
-    let uid = fields.one(["k8s.pod.uid", "k8smeta.pod.uid"])?.name::<KubeUid>()?;
+    let Named { hostname, source, .. } = *named;
+    let namespace = named.namespace.name::<Namespace>()?;
+    let pod = named.pod.name::<KubeName>()?;
+    let uid = named.uid.name::<KubeUid>()?;
     let names_pod = namespace.is_some() || pod.is_some();
     match (namespace, pod) {
         (Some(namespace), Some(name)) => {
@@ -155,7 +179,7 @@ fn subjects(
     if let Some(name) = fields.get("k8s.node.name")?.name::<KubeName>()? {
         kube::add(&mut subjects, Some(kube::node(cluster, name)));
     }
-    let container = fields.get("container.id")?.text()?;
+    let container = named.container.text()?;
     let on_host = !names_pod && matches!(container, None | Some("host"));
     if subjects.is_empty()
         && on_host

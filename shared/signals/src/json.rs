@@ -14,7 +14,7 @@ const FEW: usize = 32;
 
 /// Checks that a text is one document within the limits, and notes where its large parts end.
 pub(crate) fn check(text: &str, limits: &Limits, ends: &Ends) -> Result<()> {
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, keys: Keys::default(), limits, ends };
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, keys: Keys::new(), limits, ends };
     reader.space();
     if reader.at == reader.bytes.len() {
         return Err(Error::invalid("", "is empty"));
@@ -73,7 +73,7 @@ struct Reader<'a> {
     ends: &'a Ends,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -271,7 +271,6 @@ impl<'a> Reader<'a> {
 }
 
 /// The keys of the objects that are open, innermost last.
-#[derive(Default)]
 struct Keys<'a> {
     /// A few bytes of each key: most keys differ in them.
     tags: Vec<u64>,
@@ -279,6 +278,10 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
+    fn new() -> Self {
+        Self { tags: Vec::with_capacity(FEW), keys: Vec::with_capacity(FEW) }
+    }
+
     fn open(&self) -> usize {
         self.keys.len()
     }
@@ -289,10 +292,7 @@ impl<'a> Keys<'a> {
         if tags.len() >= most {
             return Err(Fault::Members);
         }
-        if tags.len() < FEW
-            && tags.contains(&tag)
-            && self.keys.get(open..).unwrap_or_default().iter().any(|before| *before == key)
-        {
+        if tags.len() < FEW && tags.contains(&tag) && self.keys.get(open..).unwrap_or_default().contains(&key) {
             return Err(Fault::Twice);
         }
         self.tags.push(tag);
@@ -409,7 +409,7 @@ mod tests {
             "{\"a\" : 1 , \"b\":[1 ,2]}",
             "[,]",
             "{,}",
-            "{1:1}",
+            "{[]:1}",
             "[1 2]",
             "nul",
             "nulll",

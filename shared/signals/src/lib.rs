@@ -52,7 +52,11 @@ pub use context::{Context, Limits, MAX_BYTES};
 use jiff::{SignedDuration, Timestamp};
 use stanch_core::{Alert, Error, Result};
 
-use crate::{at::At, document::Document, envelope::Inner};
+use crate::{
+    at::At,
+    document::{Document, Keys},
+    envelope::Inner,
+};
 
 /// Why an alert from the future is inactive.
 const FUTURE: &str = "its time lies in the future";
@@ -299,41 +303,42 @@ impl Format {
         if !at.is_object() {
             return Err(at.wrong("must be a JSON object"));
         }
-        let marks = at.marks(MARKS);
-        let has = |key: &str| MARKS.iter().position(|mark| *mark == key).is_some_and(|index| marks & 1 << index != 0);
-        let has_any = |keys: &[&str]| keys.iter().any(|key| has(key));
-        let is_cloudevent = has("specversion");
-        let is_asff = has_any(&["ProductArn", "AwsAccountId"]);
-        let is_scc = has_any(&["notificationConfigName", "finding", "listFindingsResults"])
-            || has("category") && scc::is_finding(at)
-            || has("findings") && at.get("findings").is_ok_and(|it| it.is_object());
+        let marks = at.marks(&MARKS);
+        /// Is one of these keys there?
+        macro_rules! has {
+            ($($key:literal),+) => { marks & const { $(MARKS.bit($key))|+ } != 0 };
+        }
+        let is_cloudevent = has!("specversion");
+        let is_asff = has!("ProductArn", "AwsAccountId");
+        let is_scc = has!("notificationConfigName", "finding", "listFindingsResults")
+            || has!("category") && scc::is_finding(at)
+            || has!("findings") && at.get("findings").is_ok_and(|it| it.is_object());
         let looks = [
             (Self::CloudEvent, is_cloudevent),
-            (Self::Binary, has("headers") && has("body")),
-            (Self::PubSub, pubsub::is_push(at)),
-            (Self::EventBridge, has_any(&["detail-type", "detail"])),
-            (Self::Findings, has_any(&["Findings", "findings"]) && !is_scc),
+            (Self::Binary, has!("headers") && has!("body")),
+            (Self::PubSub, has!("subscription", "message") && pubsub::is_push(at)),
+            (Self::EventBridge, has!("detail-type", "detail")),
+            (Self::Findings, has!("Findings", "findings") && !is_scc),
             (
                 Self::Finding,
                 !is_asff
-                    && (has_any(&["schemaVersion", "SchemaVersion"])
-                        && has_any(&["resource", "Resource", "type", "Type"])
-                        || has_any(&["service", "Service"]) && has_any(&["type", "Type"])),
+                    && (has!("schemaVersion", "SchemaVersion") && has!("resource", "Resource", "type", "Type")
+                        || has!("service", "Service") && has!("type", "Type")),
             ),
-            (Self::SecurityHub, is_asff || has("finding_info") && securityhub::is_ocsf(at)),
-            (Self::Audit, has("kind") && audit::is_event(at)),
-            (Self::LogsEvent, has("awslogs")),
-            (Self::Logs, has("messageType") && has("logEvents")),
-            (Self::Records, has("Records")),
-            (Self::Queued, has("body") && aws_envelope::is_queued(at)),
-            (Self::Notification, has("TopicArn") && aws_envelope::is_notification(at)),
-            (Self::LogEntry, has_any(&["protoPayload", "jsonPayload", "textPayload", "logName"])),
+            (Self::SecurityHub, is_asff || has!("finding_info") && securityhub::is_ocsf(at)),
+            (Self::Audit, has!("kind") && audit::is_event(at)),
+            (Self::LogsEvent, has!("awslogs")),
+            (Self::Logs, has!("messageType") && has!("logEvents")),
+            (Self::Records, has!("Records")),
+            (Self::Queued, has!("body") && aws_envelope::is_queued(at)),
+            (Self::Notification, has!("TopicArn") && aws_envelope::is_notification(at)),
+            (Self::LogEntry, has!("protoPayload", "jsonPayload", "textPayload", "logName")),
             // falcosidekick's CloudEvents carry priority and rule as attributes of the envelope.
-            (Self::Falco, !is_cloudevent && (has("output_fields") || has("priority") && has_any(&["rule", "Rule"]))),
+            (Self::Falco, !is_cloudevent && (has!("output_fields") || has!("priority") && has!("rule", "Rule"))),
             (Self::Scc, is_scc),
-            (Self::Monitoring, has("incident")),
-            (Self::Tracee, has_any(&["eventName", "SigMetadata", "workload"]) && tracee::is_event(at)),
-            (Self::Object, has("operatorObject") || has("kind") && has("apiVersion") && objects::is_report(at)),
+            (Self::Monitoring, has!("incident")),
+            (Self::Tracee, has!("eventName", "SigMetadata", "workload") && tracee::is_event(at)),
+            (Self::Object, has!("operatorObject") || has!("kind") && has!("apiVersion") && objects::is_report(at)),
         ];
         let mut formats = looks.into_iter().filter_map(|(format, looks_so)| looks_so.then_some(format));
         match (formats.next(), formats.next()) {
@@ -345,7 +350,7 @@ impl Format {
 }
 
 /// The keys at the top that tell one format from another.
-const MARKS: &[&str] = &[
+const MARKS: Keys<44> = Keys::new([
     "specversion",
     "detail-type",
     "detail",
@@ -390,4 +395,4 @@ const MARKS: &[&str] = &[
     "body",
     "TopicArn",
     "headers",
-];
+]);

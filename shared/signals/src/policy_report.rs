@@ -58,7 +58,7 @@ pub(crate) fn alerts(report: &At<'_>, cluster: &Cluster) -> Result<Vec<Result<Al
         return Err(list.wrong("must hold at most 1,000 results"));
     }
     let scope = if report.get("scope")?.is_present() { report.get("scope")? } else { spec.get("owner")? };
-    let read = Report { report, scope, cluster };
+    let read = Report { object: report, scope, cluster };
     let mut alerts = Vec::new();
     for result in &results {
         match has_failed(result) {
@@ -75,7 +75,7 @@ pub(crate) fn alerts(report: &At<'_>, cluster: &Cluster) -> Result<Vec<Result<Al
 
 /// What a report's results share.
 struct Report<'r, 'a> {
-    report: &'r At<'a>,
+    object: &'r At<'a>,
     scope: At<'a>,
     cluster: &'r Cluster,
 }
@@ -90,12 +90,12 @@ impl Report<'_, '_> {
         }
         let policy = result.get("policy")?.text()?.unwrap_or("policy");
         let rule = result.get("rule")?.text()?.unwrap_or_default();
-        let source = result.get("source")?.text()?.or(self.report.get("source")?.text()?).unwrap_or_default();
+        let source = result.get("source")?.text()?.or(self.object.get("source")?.text()?).unwrap_or_default();
         let resource: Vec<_> = subjects.iter().map(ToString::to_string).collect();
         let (cluster, resource) = (self.cluster.to_string(), resource.join(" "));
         // A result about nothing that we know is told apart by its words.
         let message = if resource.is_empty() { result.get("message")?.text()?.unwrap_or_default() } else { "" };
-        let namespace = self.report.get("metadata")?.get("namespace")?.text()?.unwrap_or_default();
+        let namespace = self.object.get("metadata")?.get("namespace")?.text()?.unwrap_or_default();
         let key = incident("policyreport", &[&cluster, source, namespace, policy, rule, &resource, message])?;
         let time = timestamp(&result.get("timestamp")?)?;
         let time = if time.is_some() { time } else { self.created()? };
@@ -123,7 +123,7 @@ impl Report<'_, '_> {
         }
         subjects.truncate(MAX_SUBJECTS);
         notes.add("no result is a failure");
-        let metadata = self.report.get("metadata")?;
+        let metadata = self.object.get("metadata")?;
         let name = metadata.get("name")?.text()?.unwrap_or("report");
         let namespace = metadata.get("namespace")?.text()?.unwrap_or_default();
         let time = self.created()?;
@@ -182,7 +182,7 @@ impl Report<'_, '_> {
         }
         let own = at.get("namespace")?;
         let namespace = match own.text()? {
-            Some("") | None => self.report.get("metadata")?.get("namespace")?.name::<Namespace>()?,
+            Some("") | None => self.object.get("metadata")?.get("namespace")?.name::<Namespace>()?,
             Some(_) => own.name()?,
         };
         let (Some(namespace), Some(name)) = (namespace, name_at.name::<KubeName>()?) else { return Ok(None) };
@@ -195,13 +195,13 @@ impl Report<'_, '_> {
     }
 
     fn id(&self) -> Result<Option<String>> {
-        let metadata = self.report.get("metadata")?;
+        let metadata = self.object.get("metadata")?;
         let text = metadata.get("uid")?.text()?.or(metadata.get("name")?.text()?);
         Ok(text.filter(|text| !text.is_empty()).map(plain))
     }
 
     fn created(&self) -> Result<Option<Timestamp>> {
-        self.report.get("metadata")?.get("creationTimestamp")?.time()
+        self.object.get("metadata")?.get("creationTimestamp")?.time()
     }
 }
 

@@ -7,7 +7,7 @@ use stanch_core::Result;
 use crate::{
     Limits,
     at::{At, agree},
-    document::Document,
+    document::{Document, keys},
     envelope::{Inner, decode_base64},
 };
 
@@ -37,9 +37,9 @@ pub fn open(bytes: &[u8]) -> Result<Option<Push>> {
 
 /// Does the document look like a push body?
 pub(crate) fn is_push(document: &At<'_>) -> bool {
-    let marked = document.marks(&["subscription", "message"]);
+    let marked = document.marks(keys!["subscription", "message"]);
     let text = marked & 1 != 0 && document.get("subscription").is_ok_and(|at| at.is_text());
-    let message = || document.get("message").is_ok_and(|at| at.marks(&["data", "messageId", "message_id"]) != 0);
+    let message = || document.get("message").is_ok_and(|at| at.marks(keys!["data", "messageId", "message_id"]) != 0);
     text || marked & 2 != 0 && message()
 }
 

@@ -1,9 +1,7 @@
 //! Text that came from outside, made safe to show; notes; and ids made by hashing.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
-use stanch_core::{IncidentId, Result};
+use stanch_core::{Error, IncidentId, Result};
 
 /// As much of a detector's text as is shown.
 const MAX_SHOWN: usize = 256;
@@ -39,11 +37,18 @@ pub(crate) fn incident(prefix: &str, parts: &[&str]) -> Result<IncidentId> {
         hash.update(part.as_bytes());
     }
     let mut id = format!("{prefix}-");
-    for byte in hash.finalize().iter().take(12) {
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{byte:02x}");
-    }
+    let digits = |byte: &u8| [byte >> 4, byte & 15];
+    let digit = |value| char::from_digit(u32::from(value), 16).unwrap_or_default();
+    id.extend(hash.finalize().iter().take(12).flat_map(digits).map(digit));
     id.parse()
+}
+
+/// An error as a note may hold it: without the way to its field, which is another one inside a wrapping.
+pub(crate) fn brief(error: &Error) -> String {
+    match error.resource().rsplit('.').next() {
+        None | Some("") => error.message().to_owned(),
+        Some(field) => format!("{field}: {}", error.message()),
+    }
 }
 
 /// The text of a JSON string, given without its quotes. Of what is no valid string, what can be read.

@@ -105,7 +105,7 @@ fn trace<'a>(at: &At<'a>, metadata: &At<'a>) -> Result<Event<'a>> {
         let (new, old) = (section.get(key)?, at.get(old)?);
         let texts = [&new, &old].map(|at| at.text().map(|text| text.filter(|text| !text.is_empty())));
         let [first, second] = texts;
-        agree([(new.clone(), first?), (old.clone(), second?)])?;
+        agree([(new, first?), (old, second?)])?;
         Ok(if new.text()?.is_some_and(|text| !text.is_empty()) { new } else { old })
     };
     let properties = metadata.get("Properties")?;

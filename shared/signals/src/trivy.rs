@@ -97,12 +97,12 @@ impl<'a> Labels<'a> {
         };
         let own = metadata.get("namespace")?;
         let in_label = read.namespace.text()?;
-        agree([(own.clone(), own.text()?), (read.namespace.clone(), in_label)])?;
+        agree([(own, own.text()?), (read.namespace, in_label)])?;
         for owner in metadata.get("ownerReferences")?.items()? {
             if owner.get("controller")?.flag()? == Some(true) {
                 let (kind, name) = (owner.get("kind")?, owner.get("name")?);
-                agree([(kind.clone(), kind.text()?), (read.kind.clone(), read.kind.text()?)])?;
-                agree([(name.clone(), name.text()?), (read.name.clone(), read.name.text()?)])?;
+                agree([(kind, kind.text()?), (read.kind, read.kind.text()?)])?;
+                agree([(name, name.text()?), (read.name, read.name.text()?)])?;
             }
         }
         Ok(read)

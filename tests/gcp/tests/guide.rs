@@ -48,7 +48,8 @@ fn renamed(bench: &Bench, ours: &str, guides: &str) -> Value {
     while let Some((before, after)) = rest.split_once(ours) {
         out.push_str(before);
         out.push_str(guides);
-        let hex = |text: &str| text.len() >= 9 && text.starts_with('-') && text[1..9].bytes().all(|c| c.is_ascii_hexdigit());
+        let hex =
+            |text: &str| text.len() >= 9 && text.starts_with('-') && text[1..9].bytes().all(|c| c.is_ascii_hexdigit());
         rest = after;
         while hex(rest) {
             rest = &rest[9..];

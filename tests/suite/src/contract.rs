@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::{Skipping, incident, order};
 use serde_json::Value;
 use stanch_core::{
     DoneState, Driver, Guard, IncidentId, Kind, Limits, Mode, Report, Request, Responder, Status, Store, Target,
     set_brake,
 };
 use stanch_range::proxy::{Fault, Proxy};
-use crate::{Skipping, incident, order};
 
 /// No responder makes more calls than this for one order; a kill beyond it would test nothing.
 const MOST_CALLS: usize = 60;
@@ -85,8 +85,9 @@ impl<'a, B: Bed> Trial<'a, B> {
         let driver = self.process();
         let report = tokio::select! { report = driver.run(request) => Some(report), () = proxy.killed() => None };
         proxy.clear();
-        // The lease of the dead runs out, and its open connections with it.
-        self.clock.skip(Duration::from_secs(31));
+        // The lease of the dead runs out (that of taking a shared thing away lasts twice as long), and its open
+        // connections with it.
+        self.clock.skip(Duration::from_secs(61));
         report
     }
 }
@@ -220,12 +221,13 @@ async fn fifty_redeliveries_at_once<B: Bed>(bed: &B) {
             let driver = Arc::clone(&driver);
             let orders: Vec<_> = (0..100).map(|_| trial.order(Mode::Apply, &inc, &target)).collect();
             tokio::spawn(async move {
-                for order in orders {
-                    let report = driver.run(&order).await;
+                for (order, wait) in orders.iter().zip((50..).step_by(50)) {
+                    let report = driver.run(order).await;
                     if !report.wants_retry() {
                         return report;
                     }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    // Those who wait must not take all of the cloud's time from the one who works.
+                    tokio::time::sleep(Duration::from_millis(wait)).await;
                 }
                 panic!("100 tries were not enough");
             })

@@ -102,8 +102,10 @@ async fn a_successor_is_never_overwritten(cluster: &Cluster) {
     let back = ward.run(Mode::Revert, &target, Value::Null).await;
     assert_eq!(back.error, Some(Kind::Conflict), "{back:#?}");
     let present = cluster.get(DEPLOYMENTS, &namespace, &name).unwrap();
-    assert_eq!((&present["metadata"]["uid"], &present["spec"]["template"]["spec"]["containers"][0]["image"]),
-        (&uid, &json!("example.com/app:2")));
+    assert_eq!(
+        (&present["metadata"]["uid"], &present["spec"]["template"]["spec"]["containers"][0]["image"]),
+        (&uid, &json!("example.com/app:2"))
+    );
 }
 
 async fn a_cure_under_the_same_name_is_left_alone(cluster: &Cluster) {
@@ -131,7 +133,10 @@ async fn pods_may_stay(cluster: &Cluster) {
     let namespace = cluster.namespace(&json!({}));
     let (name, _) = cluster.workload("StatefulSet", &namespace, &json!({}));
     let options = json!({"keep_pods": true});
-    let report = cluster.ward::<K8sDeleteWorkload>().run(Mode::Apply, &workload("StatefulSet", &namespace, &name), options).await;
+    let report = cluster
+        .ward::<K8sDeleteWorkload>()
+        .run(Mode::Apply, &workload("StatefulSet", &namespace, &name), options)
+        .await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     cluster.until("it is gone", || cluster.get(SETS, &namespace, &name).is_none());
     let pods = cluster.list("v1/pods", &namespace);
@@ -199,10 +204,17 @@ async fn who_would_make_it_again_is_named(cluster: &Cluster) {
     assert_eq!((refused.status, refused.error), (Status::Refused, Some(Kind::Refused)), "{refused:#?}");
     assert!(refused.reason.is_some_and(|reason| reason.contains(&format!("Deployment {name} controls it"))));
 
-    cluster.edit(DEPLOYMENTS, &namespace, &name, &json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "x"}}}));
+    cluster.edit(
+        DEPLOYMENTS,
+        &namespace,
+        &name,
+        &json!({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "x"}}}),
+    );
     let (same, _) = cluster.workload("Deployment", &namespace, &json!({}));
     let target = workload("Deployment", &namespace, &name);
-    for (successor, text) in [("Deployment/nobody", "does not exist"), (&format!("Deployment/{same}"), "has an image of")] {
+    for (successor, text) in
+        [("Deployment/nobody", "does not exist"), (&format!("Deployment/{same}"), "has an image of")]
+    {
         let planned = ward.run(Mode::Plan, &target, json!({"successor": successor})).await;
         let left = remaining(&planned);
         assert!(left.contains("Argo CD keeps it") && left.contains(text), "{left}");
@@ -240,8 +252,7 @@ async fn volumes_survive_their_set(real: &Cluster) {
 
 #[test]
 fn the_example_names_its_workload() {
-    let context =
-        stanch_signals::Context::new(Some(Named::Current), "2026-03-02T23:11:00Z".parse().unwrap());
+    let context = stanch_signals::Context::new(Some(Named::Current), "2026-03-02T23:11:00Z".parse().unwrap());
     let alerts = stanch_signals::decode(include_bytes!("../../event.json"), &context).unwrap();
     let orders: Vec<_> = alerts.iter().flat_map(Order::from_alert::<K8sDeleteWorkload>).collect();
     assert_eq!(orders.len(), 1, "{orders:#?}");

@@ -78,7 +78,8 @@ async fn all_but_those_that_must_stay_are_evicted(cluster: &Cluster) {
     let slow = json!({"metadata": {"annotations": {"stanch.dev/test-termination-ms": "300"}}});
     let leave: Vec<_> = (0..5).map(|_| scene.pod(slow.clone())).chain([scene.completed(json!([]))]).collect();
     let labelled = |key: &str| scene.pod(json!({"metadata": {"labels": {key: "true"}}}));
-    let (accused, quarantined, isolated) = (scene.pod(json!({})), labelled("quarantine"), labelled("stanch.dev/isolate"));
+    let (accused, quarantined, isolated) =
+        (scene.pod(json!({})), labelled("quarantine"), labelled("stanch.dev/isolate"));
     let mirror = scene.pod_of(json!([]), json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}}));
     let stay = [&accused, &quarantined, &isolated, &mirror, &scene.daemon()].map(Clone::clone);
     let (ward, target) = (cluster.ward::<K8sDrainNode>(), pod(&scene.namespace, &accused));

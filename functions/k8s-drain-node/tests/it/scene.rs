@@ -59,7 +59,8 @@ impl<'a> Scene<'a> {
         }
         let found = || {
             let pods = self.cluster.list("v1/pods", &self.namespace);
-            pods.into_iter().find(|pod| pod["metadata"]["labels"]["app"] == "daemon" && pod["status"]["phase"] == "Running")
+            pods.into_iter()
+                .find(|pod| pod["metadata"]["labels"]["app"] == "daemon" && pod["status"]["phase"] == "Running")
         };
         self.cluster.until("the daemon runs", || found().is_some());
         found().unwrap()["metadata"]["name"].as_str().unwrap().to_owned()

@@ -100,7 +100,12 @@ async fn a_rollout_that_is_stuck_is_told(cluster: &Cluster) {
 /// A `StatefulSet` that brings no new revision by itself.
 fn on_delete(cluster: &Cluster, namespace: &str, spec: &Value) -> (String, Vec<String>) {
     let (name, pods) = cluster.workload("StatefulSet", namespace, spec);
-    cluster.edit("apps/v1/statefulsets", namespace, &name, &json!({"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}}));
+    cluster.edit(
+        "apps/v1/statefulsets",
+        namespace,
+        &name,
+        &json!({"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}}),
+    );
     (name, pods)
 }
 
@@ -126,7 +131,8 @@ async fn a_fixed_template_makes_a_fixed_pod(cluster: &Cluster) {
     assert!(report.changes[0].what.contains(&format!("StatefulSet {name} makes another one, of example.com/app:2")));
     assert!(!runs(cluster, &target));
     if cluster.is_real() {
-        let image = || cluster.get("v1/pods", &namespace, &pods[0]).map(|it| it["spec"]["containers"][0]["image"].clone());
+        let image =
+            || cluster.get("v1/pods", &namespace, &pods[0]).map(|it| it["spec"]["containers"][0]["image"].clone());
         cluster.until("its successor runs the fix", || image() == Some(json!("example.com/app:2")));
         let successor = full(cluster, &namespace, &pods[0]);
         // Whoever took the name is not the one that was accused.
@@ -174,7 +180,12 @@ async fn the_accused_image_decides(cluster: &Cluster) {
 async fn a_partition_holds_the_former_revision(cluster: &Cluster) {
     let namespace = cluster.namespace(&json!({}));
     let (name, pods) = cluster.workload("StatefulSet", &namespace, &json!({}));
-    cluster.edit("apps/v1/statefulsets", &namespace, &name, &json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 5}}}}));
+    cluster.edit(
+        "apps/v1/statefulsets",
+        &namespace,
+        &name,
+        &json!({"spec": {"updateStrategy": {"rollingUpdate": {"partition": 5}}}}),
+    );
     set_image(cluster, &namespace, &name, "example.com/app:2");
     let target = full(cluster, &namespace, &pods[0]);
     let refused = cluster.ward::<K8sRedeployPod>().run(Mode::Apply, &target, Value::Null).await;
@@ -191,8 +202,7 @@ async fn nobody_makes_a_bare_pod_again(cluster: &Cluster) {
 
 #[test]
 fn the_example_names_its_pod() {
-    let context =
-        stanch_signals::Context::new(Some(Named::Current), "2026-03-02T17:23:00Z".parse().unwrap());
+    let context = stanch_signals::Context::new(Some(Named::Current), "2026-03-02T17:23:00Z".parse().unwrap());
     let alerts = stanch_signals::decode(include_bytes!("../../event.json"), &context).unwrap();
     let orders: Vec<_> = alerts.iter().flat_map(Order::from_alert::<K8sRedeployPod>).collect();
     assert_eq!(orders.len(), 1, "{orders:#?}");

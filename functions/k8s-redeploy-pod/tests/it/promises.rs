@@ -37,7 +37,8 @@ fn of_a_replication_controller(cluster: &Cluster, namespace: &str) -> Target {
         "spec": {"containers": [{"name": "main", "image": "example.com/app:1"}]}});
     let controller = json!({"spec": {"replicas": 1, "selector": {"app": "old"}, "template": template}});
     let uid = cluster.create("v1/replicationcontrollers", namespace, "old", &controller);
-    let by = json!([{"apiVersion": "v1", "kind": "ReplicationController", "name": "old", "uid": uid, "controller": true}]);
+    let by =
+        json!([{"apiVersion": "v1", "kind": "ReplicationController", "name": "old", "uid": uid, "controller": true}]);
     let name = cluster.bare_pod(namespace, &json!({"metadata": {"ownerReferences": by, "labels": {"app": "old"}}}));
     pod(namespace, &name)
 }

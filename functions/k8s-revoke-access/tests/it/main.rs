@@ -68,8 +68,14 @@ async fn every_spelling_is_taken_out_and_put_back(cluster: &Cluster) {
     scene.bind_in(&elsewhere, "abroad", "ClusterRole", json!([scene.as_user()]));
     scene.bind("others", "Role", json!([other]));
     scene.bind("of-the-group", "Role", json!([own_group]));
-    let places = [("", everywhere.as_str()), (&scene.namespace, "both"), (&scene.namespace, "alone"), (&elsewhere, "abroad"),
-        (&scene.namespace, "others"), (&scene.namespace, "of-the-group")];
+    let places = [
+        ("", everywhere.as_str()),
+        (&scene.namespace, "both"),
+        (&scene.namespace, "alone"),
+        (&elsewhere, "abroad"),
+        (&scene.namespace, "others"),
+        (&scene.namespace, "of-the-group"),
+    ];
     let see = || places.map(|(namespace, name)| scene.subjects(namespace, name));
     let before = see();
 
@@ -147,10 +153,17 @@ async fn lists_are_paged(cluster: &Cluster) {
         scene.bind(&format!("b-{at:04}"), "Role", json!([whose]));
     }
     cluster.clear_log();
-    let report = cluster.ward::<K8sRevokeAccess>().run(Mode::Apply, &account(&scene.namespace, &scene.account), Value::Null).await;
+    let report = cluster
+        .ward::<K8sRevokeAccess>()
+        .run(Mode::Apply, &account(&scene.namespace, &scene.account), Value::Null)
+        .await;
     assert_eq!((report.status, report.changes.len()), (Status::Applied, 1), "{report:#?}");
     let Server::Simulator(simulator) = &cluster.server else { panic!("a simulator") };
-    let pages = simulator.log().iter().filter(|call| call.path.ends_with("/rolebindings") && call.query.contains("limit=500")).count();
+    let pages = simulator
+        .log()
+        .iter()
+        .filter(|call| call.path.ends_with("/rolebindings") && call.query.contains("limit=500"))
+        .count();
     assert!(pages >= 3, "{pages}");
 }
 
@@ -159,7 +172,8 @@ async fn a_token_is_refused(real: &Cluster) {
     let scene = Scene::new(real);
     scene.bind("reads", "Role", json!([scene.as_account()]));
     let path = format!("/api/v1/namespaces/{}/serviceaccounts/{}/token", scene.namespace, scene.account);
-    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}});
+    let review =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}});
     let (status, answer) = real.admin("POST", &path, "application/json", Some(&review));
     assert_eq!(status, 201, "{answer}");
     let stolen = Kube::with_kubeconfig(real.kubeconfig_of(answer["status"]["token"].as_str().unwrap()), None);
@@ -194,8 +208,7 @@ async fn a_token_is_refused(real: &Cluster) {
 
 #[test]
 fn the_example_names_who_called_and_not_whom_it_reached_for() {
-    let context =
-        stanch_signals::Context::new(Some(Named::Current), "2026-03-02T08:04:00Z".parse().unwrap());
+    let context = stanch_signals::Context::new(Some(Named::Current), "2026-03-02T08:04:00Z".parse().unwrap());
     let alerts = stanch_signals::decode(include_bytes!("../../event.json"), &context).unwrap();
     let orders: Vec<_> = alerts.iter().flat_map(Order::from_alert::<K8sRevokeAccess>).collect();
     assert_eq!(orders.len(), 1, "{orders:#?}");

@@ -71,7 +71,8 @@ impl Subject for Bound {
 
     fn undo_by_hand(&self, cluster: &Cluster, target: &Target) {
         let (namespace, name) = place(target);
-        let theirs = json!([{"kind": "ServiceAccount", "name": name, "namespace": namespace}, user("alice@example.com")]);
+        let theirs =
+            json!([{"kind": "ServiceAccount", "name": name, "namespace": namespace}, user("alice@example.com")]);
         cluster.edit(BINDINGS, namespace, "rb-cluster-role", &json!({"subjects": theirs}));
     }
 }

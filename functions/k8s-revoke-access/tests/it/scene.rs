@@ -70,8 +70,7 @@ impl<'a> Scene<'a> {
 }
 
 pub(crate) fn sorted(binding: &Value) -> Vec<String> {
-    let mut list: Vec<_> =
-        binding["subjects"].as_array().into_iter().flatten().map(ToString::to_string).collect();
+    let mut list: Vec<_> = binding["subjects"].as_array().into_iter().flatten().map(ToString::to_string).collect();
     list.sort();
     list
 }

@@ -14,8 +14,11 @@ use stanch_suite::kube::{Cluster, account, remaining};
 use k8s_rotate_service_account::{K8sRotateServiceAccount, TOKEN_CACHE};
 
 pub(crate) const BINDINGS: &str = "rbac.authorization.k8s.io/v1/rolebindings";
-const KINDS: [(&str, &str); 3] =
-    [("Deployment", "apps/v1/deployments"), ("StatefulSet", "apps/v1/statefulsets"), ("DaemonSet", "apps/v1/daemonsets")];
+const KINDS: [(&str, &str); 3] = [
+    ("Deployment", "apps/v1/deployments"),
+    ("StatefulSet", "apps/v1/statefulsets"),
+    ("DaemonSet", "apps/v1/daemonsets"),
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_simulator() {
@@ -96,7 +99,14 @@ async fn it_is_made_again_and_its_users_restart(cluster: &Cluster) {
     }
     assert!(restarted(cluster, "apps/v1/deployments", &namespace, &bystander).is_null());
     let left = remaining(&report);
-    for text in [&*bare, "1 pods run on", "token Secrets (legacy)", "aws-contain-principal", "up to 10 seconds", "k8s-revoke-access {"] {
+    for text in [
+        &*bare,
+        "1 pods run on",
+        "token Secrets (legacy)",
+        "aws-contain-principal",
+        "up to 10 seconds",
+        "k8s-revoke-access {",
+    ] {
         assert!(left.contains(text), "{text}: {left}");
     }
 
@@ -120,7 +130,10 @@ async fn the_default_account_has_a_controller(cluster: &Cluster) {
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     let after = see(cluster, &namespace, "default");
     assert_ne!(after["metadata"]["uid"], before["metadata"]["uid"]);
-    assert_eq!((&after["metadata"]["labels"], &after["imagePullSecrets"]), (&before["metadata"]["labels"], &before["imagePullSecrets"]));
+    assert_eq!(
+        (&after["metadata"]["labels"], &after["imagePullSecrets"]),
+        (&before["metadata"]["labels"], &before["imagePullSecrets"])
+    );
     assert!(restarted(cluster, "apps/v1/deployments", &namespace, &user).is_string());
     let refused = ward.run(Mode::Plan, &target, json!({"how": "replace"})).await;
     // The record stands: what was renewed is shown, whatever is asked.
@@ -194,7 +207,10 @@ async fn tokens_end(real: &Cluster) {
     };
     let legacy = json!({"type": "kubernetes.io/service-account-token", "metadata": {"annotations": {"kubernetes.io/service-account.name": name}}});
     real.create("v1/secrets", &namespace, "legacy-token", &legacy);
-    let data = || real.get("v1/secrets", &namespace, "legacy-token").and_then(|it| it["data"]["token"].as_str().map(str::to_owned));
+    let data = || {
+        real.get("v1/secrets", &namespace, "legacy-token")
+            .and_then(|it| it["data"]["token"].as_str().map(str::to_owned))
+    };
     real.until("the legacy token is made", || data().is_some());
     let decoded = {
         use base64::Engine as _;
@@ -209,7 +225,8 @@ async fn tokens_end(real: &Cluster) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
-    let report = real.ward::<K8sRotateServiceAccount>().run(Mode::Apply, &account(&namespace, &name), Value::Null).await;
+    let report =
+        real.ward::<K8sRotateServiceAccount>().run(Mode::Apply, &account(&namespace, &name), Value::Null).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     let written = Instant::now();
     for token in &stolen {
@@ -231,8 +248,7 @@ async fn tokens_end(real: &Cluster) {
 
 #[test]
 fn the_example_names_its_account() {
-    let context =
-        stanch_signals::Context::new(Some(Named::Current), "2026-03-02T11:49:00Z".parse().unwrap());
+    let context = stanch_signals::Context::new(Some(Named::Current), "2026-03-02T11:49:00Z".parse().unwrap());
     let alerts = stanch_signals::decode(include_bytes!("../../event.json"), &context).unwrap();
     let orders: Vec<_> = alerts.iter().flat_map(Order::from_alert::<K8sRotateServiceAccount>).collect();
     assert_eq!(orders.len(), 1, "{orders:#?}");

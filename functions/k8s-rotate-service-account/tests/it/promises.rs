@@ -27,7 +27,12 @@ pub(crate) async fn rights(cluster: &Cluster) {
         let subjects = json!([{"kind": "ServiceAccount", "name": name, "namespace": namespace}]);
         let view = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"});
         let everywhere = json!({"roleRef": view, "subjects": subjects});
-        cluster.create("rbac.authorization.k8s.io/v1/clusterrolebindings", "", &cluster.name("everywhere"), &everywhere);
+        cluster.create(
+            "rbac.authorization.k8s.io/v1/clusterrolebindings",
+            "",
+            &cluster.name("everywhere"),
+            &everywhere,
+        );
         cluster.create(BINDINGS, &namespace, "views", &everywhere);
         let bindings = resource.contains("role");
         Some((account(&namespace, &name), if bindings { json!({"how": "replace"}) } else { Value::Null }))

@@ -1,6 +1,6 @@
 //! The table itself, by service and alphabetically.
 
-use super::Grant;
+use super::{Conditions, Grant};
 
 const INSTANCE: &[&str] = &["arn:{partition}:ec2:{region}:{account}:instance/{instance}"];
 const PRINCIPAL_ROLE: &[&str] =
@@ -17,7 +17,60 @@ const fn any(action: &'static str) -> Grant {
     row(action, &["*"])
 }
 
+/// Tags at creation of what a record makes, and on nothing that is there already.
+const fn tagging(responder: &'static str, resources: &'static [&'static str], by: &'static Conditions) -> Grant {
+    Grant { responder: Some(responder), action: "ec2:CreateTags", resources, conditions: by }
+}
+
+const INTERFACE: &[&str] = &["arn:{partition}:ec2:{region}:{account}:network-interface/*"];
+const GROUP: &[&str] = &["arn:{partition}:ec2:{region}:{account}:security-group/*"];
+const SCALING: &[&str] = &["arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/*"];
+/// What can be attached to an interface, and the interface.
+const ADDRESS: &[&str] = &[
+    "arn:{partition}:ec2:{region}:{account}:elastic-ip/*",
+    "arn:{partition}:ec2:{region}:{account}:network-interface/*",
+    "arn:{partition}:ec2:{region}:{account}:instance/{instance}",
+];
+
 pub(super) const ROWS: &[Grant] = &[
+    any("autoscaling:DescribeAutoScalingGroups"),
+    any("autoscaling:DescribeAutoScalingInstances"),
+    any("autoscaling:DescribeInstanceRefreshes"),
+    row("autoscaling:AttachInstances", SCALING),
+    row("autoscaling:DetachInstances", SCALING),
+    row("autoscaling:EnterStandby", SCALING),
+    row("autoscaling:ExitStandby", SCALING),
+    row("autoscaling:SetInstanceProtection", SCALING),
+    any("ec2:DescribeAddresses"),
+    any("ec2:DescribeNetworkInterfaces"),
+    row("ec2:DescribeNetworkInterfaceAttribute", INTERFACE),
+    any("ec2:DescribeSecurityGroupRules"),
+    any("ec2:DescribeSecurityGroups"),
+    any("ec2:DescribeTrunkInterfaceAssociations"),
+    row("ec2:AssignIpv6Addresses", INTERFACE),
+    row("ec2:AssociateAddress", ADDRESS),
+    row("ec2:AuthorizeSecurityGroupEgress", GROUP),
+    row("ec2:AuthorizeSecurityGroupIngress", GROUP),
+    row(
+        "ec2:CreateSecurityGroup",
+        &["arn:{partition}:ec2:{region}:{account}:security-group/*", "arn:{partition}:ec2:{region}:{account}:vpc/*"],
+    ),
+    tagging("aws-isolate-instance", GROUP, &[("StringEquals", "ec2:CreateAction", "CreateSecurityGroup")]),
+    row("ec2:CreateTags", INSTANCE),
+    row("ec2:DeleteSecurityGroup", GROUP),
+    row("ec2:DeleteTags", INSTANCE),
+    row("ec2:DisassociateAddress", ADDRESS),
+    row(
+        "ec2:ModifyNetworkInterfaceAttribute",
+        &[
+            "arn:{partition}:ec2:{region}:{account}:network-interface/*",
+            "arn:{partition}:ec2:{region}:{account}:security-group/*",
+            "arn:{partition}:ec2:{region}:{account}:instance/{instance}",
+        ],
+    ),
+    row("ec2:RevokeSecurityGroupEgress", GROUP),
+    row("ec2:RevokeSecurityGroupIngress", GROUP),
+    row("ec2:UnassignIpv6Addresses", INTERFACE),
     any("ec2:DescribeIamInstanceProfileAssociations"),
     row("ec2:DescribeInstanceAttribute", INSTANCE),
     any("ec2:DescribeInstances"),
@@ -33,13 +86,12 @@ pub(super) const ROWS: &[Grant] = &[
             "arn:{partition}:ec2:{region}::snapshot/*",
         ],
     ),
-    Grant {
-        responder: Some("aws-snapshot-volumes"),
-        action: "ec2:CreateTags",
-        resources: &["arn:{partition}:ec2:{region}::snapshot/*"],
-        // Only on what is being created: else it could pass any snapshot off as evidence.
-        conditions: &[("StringEquals", "ec2:CreateAction", "CreateSnapshots")],
-    },
+    // Only on what is being created: else it could pass any snapshot off as evidence.
+    tagging(
+        "aws-snapshot-volumes",
+        &["arn:{partition}:ec2:{region}::snapshot/*"],
+        &[("StringEquals", "ec2:CreateAction", "CreateSnapshots")],
+    ),
     row("ec2:DisassociateIamInstanceProfile", INSTANCE),
     Grant {
         responder: None,

@@ -144,12 +144,14 @@ impl Slot for AddressSlot {
             Self::Ipv6(slot) => {
                 let found = api.interface(&slot.interface).await?;
                 let addresses = found.ipv6_addresses().iter().filter_map(|address| address.ipv6_address());
-                let assigned = addresses.filter_map(|text| text.parse::<std::net::Ipv6Addr>().ok()).any(|it| it == slot.address);
+                let assigned =
+                    addresses.filter_map(|text| text.parse::<std::net::Ipv6Addr>().ok()).any(|it| it == slot.address);
                 (AddressState::Ipv6 { assigned }, None, Vec::new())
             }
             Self::NoAddress(slot) => {
                 let instance = api.instance(&slot.instance).await?;
-                let public: Vec<String> = instance.interfaces.iter().flat_map(|it: &Interface| it.public.clone()).collect();
+                let public: Vec<String> =
+                    instance.interfaces.iter().flat_map(|it: &Interface| it.public.clone()).collect();
                 (AddressState::NoAddress { unreachable: public.is_empty() }, None, public)
             }
         };

@@ -106,19 +106,16 @@ impl InterfaceGroups {
     }
 
     fn group(&self, rules: Rules) -> QuarantineGroup {
-        QuarantineGroup {
-            region: self.region.clone(),
-            account: self.account.clone(),
-            vpc: self.vpc.clone(),
-            rules,
-        }
+        QuarantineGroup { region: self.region.clone(), account: self.account.clone(), vpc: self.vpc.clone(), rules }
     }
 
     pub(super) fn what(&self, to: &IsolationState) -> String {
         let Self { interface, instance, .. } = self;
         match to {
             IsolationState::Quarantine { quarantine } if self.cut_tracked.0 => {
-                format!("put {interface} of {instance} into {quarantine}, through an open group that ends the tracking of its connections")
+                format!(
+                    "put {interface} of {instance} into {quarantine}, through an open group that ends the tracking of its connections"
+                )
             }
             IsolationState::Quarantine { quarantine } => format!("put {interface} of {instance} into {quarantine}"),
             IsolationState::Groups { groups } => {

@@ -8,7 +8,11 @@ use stanch_core::{
 };
 
 use super::{LAG, interface::InterfaceGroups, quarantine::QuarantineGroup};
-use crate::{check, ec2::{Ec2Api, dry_run}, reach::Reach};
+use crate::{
+    check,
+    ec2::{Ec2Api, dry_run},
+    reach::Reach,
+};
 
 /// One place that can be written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -149,7 +153,9 @@ impl IsolationSlot {
             (Self::Group(slot), IsolationState::Group { group }, IsolationToken::Group(id)) => {
                 slot.write(*group, id.as_ref(), mark, api).await
             }
-            (Self::Interface(slot), to, IsolationToken::Interface { open }) => slot.write(to, *open || again, api).await,
+            (Self::Interface(slot), to, IsolationToken::Interface { open }) => {
+                slot.write(to, *open || again, api).await
+            }
             _ => Err(Error::new(Kind::Internal, "write", "a state of another slot")),
         }
     }

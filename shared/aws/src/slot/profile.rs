@@ -184,8 +184,7 @@ impl ProfileSlot {
                 ProfileToken::Association(association),
             ) => {
                 let call = api.client.disassociate_iam_instance_profile().association_id(association).send().await;
-                call.map(drop)
-                    .map_err(|error| classify("ec2:DisassociateIamInstanceProfile", instance.as_str(), error))
+                call.map(drop).map_err(|error| classify("ec2:DisassociateIamInstanceProfile", instance.as_str(), error))
             }
             (
                 Self::InstanceProfile { instance, .. },

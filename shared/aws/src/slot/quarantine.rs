@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{
     IpPermission, IpRange, Ipv6Range, ResourceType, SecurityGroup, SecurityGroupRule, Tag, TagSpecification,
 };
-use aws_sdk_ec2::error::ProvideErrorMetadata;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stanch_core::{
@@ -201,13 +201,13 @@ impl QuarantineGroup {
                     extra.extend(rule.security_group_rule_id().map(str::to_owned));
                 }
             }
-            self.revoke(id, into, extra, api).await?;
-            self.authorize(id, into, missing, api).await?;
+            Self::revoke(id, into, extra, api).await?;
+            Self::authorize(id, into, &missing, api).await?;
         }
         Ok(())
     }
 
-    async fn revoke(&self, id: &SecurityGroupId, into: bool, rules: Vec<String>, api: &Ec2Api) -> Result<()> {
+    async fn revoke(id: &SecurityGroupId, into: bool, rules: Vec<String>, api: &Ec2Api) -> Result<()> {
         if rules.is_empty() {
             return Ok(());
         }
@@ -222,7 +222,7 @@ impl QuarantineGroup {
         }
     }
 
-    async fn authorize(&self, id: &SecurityGroupId, into: bool, rules: BTreeSet<String>, api: &Ec2Api) -> Result<()> {
+    async fn authorize(id: &SecurityGroupId, into: bool, rules: &BTreeSet<String>, api: &Ec2Api) -> Result<()> {
         let permissions: Vec<_> = rules.iter().filter_map(|rule| Rules::permission(rule)).collect();
         if permissions.is_empty() {
             return Ok(());
@@ -284,9 +284,12 @@ impl QuarantineGroup {
         if let Rules::Closed(ranges) = &self.rules
             && !ranges.is_empty()
         {
-            let ranges = ranges.iter().map(|range| match range.is_ipv6() {
-                true => format!("'IpProtocol=-1,Ipv6Ranges=[{{CidrIpv6={range}}}]'"),
-                false => format!("'IpProtocol=-1,IpRanges=[{{CidrIp={range}}}]'"),
+            let ranges = ranges.iter().map(|range| {
+                if range.is_ipv6() {
+                    format!("'IpProtocol=-1,Ipv6Ranges=[{{CidrIpv6={range}}}]'")
+                } else {
+                    format!("'IpProtocol=-1,IpRanges=[{{CidrIp={range}}}]'")
+                }
             });
             command.push_str(&format!(
                 " && aws ec2 authorize-security-group-ingress --region {region} --group-id \"{}\" --ip-permissions {}",

@@ -116,13 +116,21 @@ impl Slot for SnapshotSlot {
 
 impl SnapshotSlot {
     /// What `write` does, apart from the proof that it is recorded.
-    pub(crate) async fn carry_out(&self, to: &SnapshotState, mark: &Mark, seen: &Seen<Self>, api: &Ec2Api) -> Result<()> {
+    pub(crate) async fn carry_out(
+        &self,
+        to: &SnapshotState,
+        mark: &Mark,
+        seen: &Seen<Self>,
+        api: &Ec2Api,
+    ) -> Result<()> {
         match (self, to, &seen.token) {
             (Self::Snapshots(set), SnapshotState::Snapshots { taken: true }, _) => set.create(api, mark).await,
             // Nothing to send: waiting is to look again, which the driver does until `lag` is over or its deadline
             // is near, and goes on with when it is called again.
             (Self::Completion(_), SnapshotState::Completion { completed: true }, _) => Ok(()),
-            (Self::Lock(lock), SnapshotState::Lock { locked: true }, SnapshotToken::Snapshot(id)) => lock.lock(api, id).await,
+            (Self::Lock(lock), SnapshotState::Lock { locked: true }, SnapshotToken::Snapshot(id)) => {
+                lock.lock(api, id).await
+            }
             // `kept` says so to the driver; this says so to whoever gets past it.
             _ => Err(Error::new(Kind::Refused, "undo", "evidence is never undone")),
         }

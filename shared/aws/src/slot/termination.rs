@@ -65,7 +65,9 @@ impl Slot for TerminationSlot {
     async fn look(&self, api: &Ec2Api, _: &Mark) -> Result<Seen<Self>> {
         let (state, settling) = match self {
             Self::TerminationProtection { instance, .. } => {
-                let state = TerminationState::Protection { termination_protected: api.protects(instance, Protection::Termination).await? };
+                let state = TerminationState::Protection {
+                    termination_protected: api.protects(instance, Protection::Termination).await?,
+                };
                 (state, None)
             }
             Self::Life { instance, .. } => {
@@ -178,10 +180,7 @@ impl TerminationSlot {
     /// What `write` does, apart from the proof that it is recorded.
     pub(crate) async fn carry_out(&self, to: &TerminationState, api: &Ec2Api) -> Result<()> {
         match (self, to) {
-            (
-                Self::TerminationProtection { instance, .. },
-                TerminationState::Protection { termination_protected },
-            ) => {
+            (Self::TerminationProtection { instance, .. }, TerminationState::Protection { termination_protected }) => {
                 let value = AttributeBooleanValue::builder().value(*termination_protected).build();
                 let call = api.client.modify_instance_attribute().instance_id(instance.as_str());
                 let call = call.disable_api_termination(value).send().await;

@@ -8,7 +8,7 @@ use stanch_range::{
     proxy::{Dialect, Proxy},
 };
 
-use crate::{Aws, SnapshotSlot, SnapshotState, Ec2Api, SnapshotSet};
+use crate::{Aws, Ec2Api, SnapshotSet, SnapshotSlot, SnapshotState};
 
 pub(super) struct Bed {
     pub(super) moto: Moto,
@@ -85,7 +85,12 @@ pub(super) fn now() -> Mark {
 }
 
 /// Look, write once, look again: what the driver does.
-pub(super) async fn take(slot: &SnapshotSlot, to: &SnapshotState, mark: &Mark, api: &Ec2Api) -> stanch_core::Result<()> {
+pub(super) async fn take(
+    slot: &SnapshotSlot,
+    to: &SnapshotState,
+    mark: &Mark,
+    api: &Ec2Api,
+) -> stanch_core::Result<()> {
     let seen = slot.look(api, mark).await?;
     slot.carry_out(to, mark, &seen, api).await
 }

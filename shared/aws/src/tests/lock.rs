@@ -9,7 +9,7 @@ use stanch_core::Slot;
 use stanch_range::proxy::ec2_error;
 
 use super::bed::{Bed, TAKEN, now, take};
-use crate::{SnapshotSlot, SnapshotState, SnapshotToken, SnapshotLock};
+use crate::{SnapshotLock, SnapshotSlot, SnapshotState, SnapshotToken};
 
 const LOCKED: SnapshotState = SnapshotState::Lock { locked: true };
 

@@ -11,4 +11,5 @@ mod cloud;
 mod evidence;
 mod faults;
 mod lock;
+mod read_back;
 mod snapshots;

@@ -70,6 +70,10 @@ impl<R: Responder> Driver<R> {
         let planned = self.clock.now();
         let plan = self.plan(found, book, &mark, true, None).await?;
         if plan.is_idle() {
+            // Somebody may have claimed and contained it since we read the ledger: then a record holds it.
+            if plan.found.is_empty() && !self.open(found).await?.is_as_read_by(book) {
+                return Ok(Claim::Lost);
+            }
             report.status = Status::Already;
             report.reason = Some(match plan.found.is_empty() {
                 true => "the target is contained, and not by us".to_owned(),
@@ -119,7 +123,10 @@ impl<R: Responder> Driver<R> {
     ) -> Result<Claim> {
         let Some(mark) = book.record.as_ref().map(|record| record.mark.clone()) else { return Ok(Claim::Lost) };
         let planned = self.clock.now();
-        let plan = self.plan(found, book, &mark, false, book.record.as_ref()).await?;
+        let mut plan = self.plan(found, book, &mark, false, book.record.as_ref()).await?;
+        if !plan.is_idle() {
+            plan = self.plan_anew(found, book, &mark).await?;
+        }
         let joined = self.join(found, book);
         if plan.is_idle() {
             if joined && book.save_holders().await? == Saved::Moved {

@@ -207,7 +207,30 @@ impl<R: Responder> Driver<R> {
         fresh: bool,
         record: Option<&Record<R::Slot>>,
     ) -> Result<crate::Plan<R::Slot>> {
-        let scene = Scene { target: &found.target, options: &found.options, facts: &found.identity.facts, mark, fresh };
+        self.plan_from(found, &found.identity.facts, book, mark, fresh, record).await
+    }
+
+    /// The same over what the target is found to be now: another run may have ended between this one's first look at
+    /// the target and its look at the ledger.
+    async fn plan_anew(&self, found: &Found<'_, R>, book: &Book<R::Slot>, mark: &Mark) -> Result<crate::Plan<R::Slot>> {
+        let identity = self.patient(found.request, || self.cloud.identify(&found.api, &found.target)).await?;
+        if identity.uid != found.identity.uid {
+            let message = "it was recreated while it was looked at";
+            return Err(Error::new(Kind::Conflict, "identify", message).on(identity.target.to_string()));
+        }
+        self.plan_from(found, &identity.facts, book, mark, false, book.record.as_ref()).await
+    }
+
+    async fn plan_from(
+        &self,
+        found: &Found<'_, R>,
+        facts: &Facts<R>,
+        book: &Book<R::Slot>,
+        mark: &Mark,
+        fresh: bool,
+        record: Option<&Record<R::Slot>>,
+    ) -> Result<crate::Plan<R::Slot>> {
+        let scene = Scene { target: &found.target, options: &found.options, facts, mark, fresh };
         let recorded = record.map(Record::changes).unwrap_or_default();
         let known = Known { recorded, siblings: book.siblings(R::SIBLINGS).await? };
         self.patient(found.request, || R::plan_knowing(&found.api, &scene, &known)).await

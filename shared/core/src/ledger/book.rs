@@ -175,6 +175,11 @@ impl<S: Slot> Book<S> {
         self.leased.clone()
     }
 
+    /// Whether the record is the same that another reading has seen.
+    pub(crate) fn is_as_read_by(&self, other: &Self) -> bool {
+        self.version == other.version
+    }
+
     /// The key of the record, as text.
     pub(crate) fn name(&self) -> &str {
         self.key.as_str()

@@ -402,6 +402,16 @@ async fn a_run_that_slept_through_its_lease_writes_nothing() {
 }
 
 #[tokio::test]
+async fn what_only_our_own_write_passes_through_is_no_drift() {
+    let room = Shared::new();
+    let driver = driver(&room);
+    driver.run(&order(&room, Mode::Apply, "inc-1")).await;
+    room.turn("b", world::HALFWAY);
+    let back = driver.run(&order(&room, Mode::Revert, "inc-1")).await;
+    assert_eq!((back.status, room.all()), (Status::Reverted, vec![1, 2, 3]), "{back:?}");
+}
+
+#[tokio::test]
 async fn a_revert_that_drift_holds_up_does_not_keep_a_person_from_containing_again() {
     let room = Shared::new();
     let driver = driver(&room);

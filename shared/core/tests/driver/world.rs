@@ -187,6 +187,9 @@ pub enum Dial {
     Wall,
 }
 
+/// Between two positions: only a turn that was not finished leaves it.
+pub const HALFWAY: i64 = 99;
+
 pub struct Panel(pub Arc<Shared>);
 
 impl Slot for Dial {
@@ -247,6 +250,10 @@ impl Slot for Dial {
 
     fn shared(&self) -> Option<i64> {
         matches!(self, Self::Wall).then_some(0)
+    }
+
+    fn halfway(&self, present: &i64) -> bool {
+        *present == HALFWAY
     }
 
     fn lag(&self) -> Duration {

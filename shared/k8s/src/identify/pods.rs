@@ -89,8 +89,7 @@ async fn find(api: &KubeApi, target: &PodsOf) -> Result<Identity<PodsFacts>> {
         }
         PodsOf::ServiceAccount(target) => {
             let (account, exempt) = namespace::find(api, target).await?;
-            let fields =
-                format!("metadata.namespace={},spec.serviceAccountName={}", target.namespace, target.name);
+            let fields = format!("metadata.namespace={},spec.serviceAccountName={}", target.namespace, target.name);
             let pods = api.pods_where(&fields, |_| true).await?;
             Identity {
                 uid: account.object.uid.as_ref().map(ToString::to_string).unwrap_or_default(),

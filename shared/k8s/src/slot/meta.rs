@@ -15,6 +15,7 @@ use crate::{
     KubeApi, ObjectRef,
     command::{kubectl, quote},
     facts::strings,
+    labels::ISOLATE,
     patch,
 };
 
@@ -121,7 +122,15 @@ impl Place for Label {
         kubectl(&self.object.cluster, &format!("label {} {entry} --overwrite", self.object.kubectl()))
     }
 
+    fn shared(&self) -> Option<KubeState> {
+        // A pod is isolated for as long as one of its records wants it to be: its own, its workload's, its image's.
+        (self.key == ISOLATE).then(KubeState::absent)
+    }
+
     fn disruption(&self) -> Disruption {
+        if self.key == ISOLATE {
+            return Disruption::Pod;
+        }
         // Every load balancer drops the node.
         if self.key.starts_with("node.kubernetes.io/exclude") { Disruption::Service } else { Disruption::None }
     }

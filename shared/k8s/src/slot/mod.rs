@@ -3,6 +3,7 @@
 //! A place is a struct in a file of its own that implements [`Place`], and one line in [`places!`].
 
 mod account;
+mod exclusion;
 mod fields;
 mod meta;
 mod node;
@@ -21,15 +22,16 @@ use stanch_core::{Disruption, Mark, Recorded, Result, Seen, Slot, target::Cluste
 
 use crate::KubeApi;
 
+pub use account::Renewal;
+pub use exclusion::Exclusion;
 pub use fields::Fields;
 pub use meta::{Annotation, Label, MARKS, Marks, marks};
 pub use node::{Taint, Unschedulable};
-pub use account::Renewal;
+pub use object::{Compare, Object, Propagation, manifest_of};
 pub use removal::Removal;
 pub use restart::Restart;
 pub use retain::Retain;
 pub use subjects::{Subjects, Who};
-pub use object::{Compare, Object, Propagation, manifest_of};
 
 /// What a place holds, as JSON: `null` where there is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +116,11 @@ pub(crate) trait Place: Sync {
         None
     }
 
+    /// Several records use it together: what the last one that leaves puts there.
+    fn shared(&self) -> Option<KubeState> {
+        None
+    }
+
     /// Whether the attacker can notice it. A kubelet reads its Node and its pods, a pod often its own namespace.
     fn visible_to_attacker(&self) -> bool {
         true
@@ -176,6 +183,8 @@ places! {
     Marks,
     /// Some fields of an object, written together.
     Fields,
+    /// Whether somebody else's policy leaves isolated pods alone.
+    Exclusion,
     /// Whether an object is there.
     Object,
     /// Whether a pod is there.
@@ -221,6 +230,10 @@ impl Slot for KubeSlot {
 
     fn kept(&self) -> Option<&'static str> {
         self.place().kept()
+    }
+
+    fn shared(&self) -> Option<KubeState> {
+        self.place().shared()
     }
 
     fn visible_to_attacker(&self) -> bool {

@@ -28,6 +28,9 @@ pub struct Object {
     pub propagation: Propagation,
     /// What it interrupts.
     pub disruption: Disruption,
+    /// Several records use it: it goes with the last of them.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// When an object is what its manifest says.
@@ -59,10 +62,16 @@ pub fn manifest_of(object: &Value) -> Value {
         fields.remove("status");
     }
     if let Some(meta) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
-        for name in
-            ["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "deletionTimestamp",
-             "deletionGracePeriodSeconds"]
-        {
+        for name in [
+            "uid",
+            "resourceVersion",
+            "generation",
+            "creationTimestamp",
+            "managedFields",
+            "selfLink",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        ] {
             meta.remove(name);
         }
     }
@@ -78,6 +87,7 @@ impl Object {
             compare: Compare::Exact,
             propagation: Propagation::Background,
             disruption: Disruption::None,
+            shared: false,
         }
     }
 
@@ -254,6 +264,10 @@ impl Place for Object {
         format!("printf %s {} | {}", quote(&manifest), kubectl(cluster, "create -f -"))
     }
 
+    fn shared(&self) -> Option<KubeState> {
+        self.shared.then(Self::absent)
+    }
+
     fn disruption(&self) -> Disruption {
         self.disruption
     }
@@ -265,7 +279,8 @@ mod tests {
 
     #[test]
     fn one_rule_more_is_another_policy() {
-        let ours = json!({"spec": {"podSelector": {"matchLabels": {"a": "b"}}, "policyTypes": ["Ingress"], "ingress": []}});
+        let ours =
+            json!({"spec": {"podSelector": {"matchLabels": {"a": "b"}}, "policyTypes": ["Ingress"], "ingress": []}});
         let same = json!({"metadata": {"uid": "u"}, "spec": {"podSelector": {"matchLabels": {"a": "b"}},
             "policyTypes": ["Ingress"]}, "status": {}});
         assert_eq!(difference(&same, &ours, Compare::Exact), None);
@@ -280,7 +295,8 @@ mod tests {
     #[test]
     fn what_a_server_fills_in_does_not_matter_where_it_may() {
         let ours = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"rules": [{"name": "x"}]}});
-        let filled = json!({"metadata": {"labels": {"a": "b", "c": "d"}}, "spec": {"rules": [{"name": "x", "y": 1}], "z": 2}});
+        let filled =
+            json!({"metadata": {"labels": {"a": "b", "c": "d"}}, "spec": {"rules": [{"name": "x", "y": 1}], "z": 2}});
         assert_eq!(difference(&filled, &ours, Compare::Contains), None);
         let more = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"rules": [{"name": "x"}, {}]}});
         assert_eq!(difference(&more, &ours, Compare::Contains), Some("spec".to_owned()));

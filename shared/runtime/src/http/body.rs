@@ -29,8 +29,6 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Content, (Error, 
     let binary = headers.contains_key("ce-specversion");
     if binary {
         attributes(headers).map_err(|error| (error, by_header))?;
-    } else if content_type(headers).starts_with("application/cloudevents-batch") {
-        return Err((Error::invalid("content-type", "must be one event, not a batch"), by_header));
     }
     let persistent = by_header || is_push(body);
     let event = Ok(Content::Event { persistent });

@@ -18,12 +18,18 @@ async fn every_wrapping_of_an_event_acts_and_a_redelivery_does_not() -> Outcome 
     let json = |body: &Value| client.post(&url).header("content-type", "application/json").body(body.to_string());
     let structured = json!({"specversion": "1.0", "id": "1", "source": "falco", "type": "falco.rule.output.v1",
         "datacontenttype": "application/json", "data": falco("structured")});
+    let batch = json!([{"specversion": "1.0", "id": "2", "source": "falco", "type": "falco.rule.output.v1",
+        "datacontenttype": "application/json", "data": falco("batched")}]);
     for (pod, request) in [
         ("bare", json(&falco("bare"))),
         ("push", json(&push(&falco("push")))),
         (
             "structured",
             client.post(&url).header("content-type", "application/cloudevents+json").body(structured.to_string()),
+        ),
+        (
+            "batched",
+            client.post(&url).header("content-type", "application/cloudevents-batch+json").body(batch.to_string()),
         ),
         (
             "binary",

@@ -22,7 +22,7 @@ use crate::{
     Context, Limits,
     at::At,
     document::Document,
-    text::{Notes, plain},
+    text::{Notes, brief, plain},
 };
 
 /// A finding in an EventBridge envelope.
@@ -81,7 +81,7 @@ fn finding(finding: &At<'_>, envelope: Option<&At<'_>>, context: &Context) -> Re
     // about a sample anyway, so it is shown instead of refused.
     let found = match found {
         Err(error) if sample => read(None).unwrap_or_else(|_| {
-            notes.add(format!("the sample's resource cannot be read ({error})"));
+            notes.add(format!("the sample's resource cannot be read ({})", brief(&error)));
             subjects::Found::default()
         }),
         found => found?,

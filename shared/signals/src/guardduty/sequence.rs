@@ -173,7 +173,7 @@ fn actor(actor: &At<'_>, place: &Place, cluster: Option<&Cluster>, found: &mut F
         kube::add(&mut found.subjects, kube::user(&name, cluster)?);
         return Ok(());
     }
-    if !user.get("account")?.get("uid")?.name()?.is_none_or(|account| place.account == account) {
+    if user.get("account")?.get("uid")?.name()?.is_some_and(|account| place.account != account) {
         notes.add("an actor acted in another account");
         return Ok(());
     }

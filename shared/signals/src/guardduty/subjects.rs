@@ -41,6 +41,8 @@ pub(crate) fn read(resource: &At<'_>, place: &Place, kind: Kind<'_>, notes: &mut
     let named = resource.get("resourceType")?.text()?;
     if named.is_some_and(|named| OTHERS.contains(&named)) {
         notes.add("no responder takes this type of resource");
+        // Who did it to the bucket is one that a responder takes.
+        add_principal(&mut found.subjects, principal(resource, place, notes)?);
         return Ok(found);
     }
     let cluster = match resource.get("eksClusterDetails")?.section()? {

@@ -238,6 +238,17 @@ fn resources_that_no_responder_takes_are_a_note() -> Result<()> {
 }
 
 #[test]
+fn who_reached_for_a_bucket_is_a_subject_and_what_is_around_it_is_not() -> Result<()> {
+    let caller = json!({"userType": "IAMUser", "userName": "ci", "principalId": "AIDAEXAMPLEEXAMPLE12"});
+    let resource = with(with(instance(), "/resourceType", json!("S3Bucket")), "/accessKeyDetails", caller);
+    assert_eq!(
+        names(&read(&with(finding(&resource), "/type", json!("Exfiltration:S3/AnomalousBehavior")))?),
+        ["user/ci"]
+    );
+    Ok(())
+}
+
+#[test]
 fn an_image_is_a_subject_only_of_what_ran() -> Result<()> {
     let workload = |image: &str| json!({"type": "pods", "namespace": "web", "name": "cart", "containers": [{"name": "a", "image": image}]});
     let runtime = read(&finding(&eks(&workload("centos"), &json!(null))))?;

@@ -14,23 +14,20 @@ use crate::{at::agree, text::Notes};
 pub(super) fn instance_entry(entry: &Entry<'_>, notes: &mut Notes) -> Result<Option<Target>> {
     let named = match &entry.audit {
         Some(audit) => audit.get("resourceName")?,
-        None => entry.labels.clone().absent(),
+        None => entry.labels.absent(),
     };
     let path = GcePath::read(&named)?;
     let path = path.as_ref();
 
     let at = entry.labels.get("project_id")?;
-    let project = agree([
-        (at.clone(), at.name()?),
-        (named.clone(), path.and_then(|path| path.project.clone())),
-        (at, entry.project.clone()),
-    ])?;
+    let project =
+        agree([(at, at.name()?), (named, path.and_then(|path| path.project.clone())), (at, entry.project.clone())])?;
     let at = entry.labels.get("zone")?;
     let label = at.name()?;
-    let zone = agree([(at, label), (named.clone(), path.map(|path| path.zone.clone()))])?;
+    let zone = agree([(at, label), (named, path.map(|path| path.zone.clone()))])?;
     let at = entry.labels.get("instance_id")?;
     let label = at.name()?;
-    let id = agree([(at, label), (named.clone(), path.and_then(|path| path.id.clone()))])?;
+    let id = agree([(at, label), (named, path.and_then(|path| path.id.clone()))])?;
     let name = path.and_then(|path| path.name.clone());
 
     match (project, zone) {
@@ -47,7 +44,7 @@ pub(super) fn instance_entry(entry: &Entry<'_>, notes: &mut Notes) -> Result<Opt
 /// The service account that an entry is about: a key was made for it, it was disabled …
 pub(super) fn service_account_entry(entry: &Entry<'_>, notes: &mut Notes) -> Result<Option<Target>> {
     let at = entry.labels.get("project_id")?;
-    let project = agree([(at.clone(), at.name()?), (at, entry.project.clone())])?;
+    let project = agree([(at, at.name()?), (at, entry.project.clone())])?;
     let (Some(project), Some(email)) = (project, entry.labels.get("email_id")?.name()?) else {
         notes.add("the entry does not say which service account");
         return Ok(None);

@@ -65,7 +65,7 @@ fn call<'a>(
     }
     let selector = info.get("authoritySelector")?;
     let user = match &caller.principal {
-        Some((at, _)) => at.clone(),
+        Some((at, _)) => at,
         // Nobody signed in: the selector is all that names the caller.
         None if selector.text()? == Some("system:anonymous") => selector,
         None => selector.absent(),
@@ -78,7 +78,7 @@ fn call<'a>(
         namespace: path.namespace,
         name: path.name,
         uid: None,
-        extra: user.clone().absent(),
+        extra: user.absent(),
         user,
         request: audit.get("request")?,
         response: audit.get("response")?,
@@ -154,7 +154,7 @@ impl Labels {
     fn read(entry: &Entry<'_>) -> Result<Self> {
         let at = entry.labels.get("project_id")?;
         Ok(Self {
-            project: agree([(at.clone(), at.name()?), (at.clone(), entry.project.clone())])?,
+            project: agree([(at, at.name()?), (at, entry.project.clone())])?,
             location: entry.labels.get("location")?.name()?,
             name: entry.labels.get("cluster_name")?.name()?,
         })

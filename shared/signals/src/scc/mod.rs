@@ -122,18 +122,16 @@ fn identity<'a>(finding: &At<'a>) -> Result<(IncidentId, &'a str)> {
     let read = |at: &At<'a>| -> Result<Option<(&'a str, &'a str)>> {
         let Some(text) = at.text()? else { return Ok(None) };
         let parts: Vec<_> = text.split('/').collect();
-        let (source, id) = match *parts.as_slice() {
-            ["organizations" | "folders" | "projects", _, "sources", source, "findings", id]
-            | ["organizations" | "folders" | "projects", _, "sources", source, "locations", _, "findings", id] => {
-                (source, id)
-            }
-            _ => return Err(at.wrong("must be PARENT/sources/SOURCE/findings/FINDING")),
+        let (["organizations" | "folders" | "projects", _, "sources", source, "findings", id]
+        | ["organizations" | "folders" | "projects", _, "sources", source, "locations", _, "findings", id]) =
+            *parts.as_slice()
+        else {
+            return Err(at.wrong("must be PARENT/sources/SOURCE/findings/FINDING"));
         };
         let is_id = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
         if is_id(source) && is_id(id) { Ok(Some((source, id))) } else { Err(at.wrong("must hold letters and digits")) }
     };
-    let (source, id) =
-        agree([(name.clone(), read(&name)?), (canonical.clone(), read(&canonical)?)])?.ok_or_else(|| name.missing())?;
+    let (source, id) = agree([(name, read(&name)?), (canonical, read(&canonical)?)])?.ok_or_else(|| name.missing())?;
     let text = if name.is_present() { name.required_text()? } else { canonical.required_text()? };
     Ok((name.parse(&format!("scc-{source}-{id}"))?, text))
 }

@@ -129,11 +129,11 @@ impl Vm {
 
     /// What two places say together, unless they contradict each other.
     pub(super) fn with(self, other: &Self) -> Option<Self> {
-        fn both<T: Clone + PartialEq>(one: Option<T>, other: Option<&T>) -> Option<Option<T>> {
+        fn both<T: Clone + PartialEq>(one: Option<T>, other: Option<&T>) -> Result<Option<T>, ()> {
             match (one, other) {
-                (Some(one), Some(other)) if one != *other => None,
-                (Some(one), _) => Some(Some(one)),
-                (None, other) => Some(other.cloned()),
+                (Some(one), Some(other)) if one != *other => Err(()),
+                (Some(one), _) => Ok(Some(one)),
+                (None, other) => Ok(other.cloned()),
             }
         }
         if !self.project.may_be(&other.project) || self.zone != other.zone {
@@ -143,8 +143,8 @@ impl Vm {
             (Project::Number(_), Project::Id(_)) => other.project.clone(),
             _ => self.project,
         };
-        let name = both(self.name, other.name.as_ref())?;
-        let id = both(self.id, other.id.as_ref())?;
+        let name = both(self.name, other.name.as_ref()).ok()?;
+        let id = both(self.id, other.id.as_ref()).ok()?;
         Some(Self { project, zone: self.zone, name, id })
     }
 }

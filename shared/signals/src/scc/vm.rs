@@ -67,7 +67,7 @@ impl Named {
     fn add(&mut self, at: &At<'_>, vm: &Vm) -> Result<()> {
         self.vm = Some(match self.vm.take() {
             None => {
-                self.path = at.path().to_owned();
+                self.path = at.path();
                 vm.clone()
             }
             Some(first) => first.with(vm).ok_or_else(|| at.wrong(format!("disagrees with {}", self.path)))?,
@@ -125,7 +125,7 @@ fn affected(properties: &At<'_>) -> Result<Vec<Vm>> {
     let mut vms = Vec::new();
     for item in properties.get("affectedResources")?.items()?.iter().take(super::subjects::MAX_OBJECTS) {
         let at = item.get("gcpResourceName")?;
-        if at.text()?.is_some_and(|text| text.is_empty()) {
+        if at.text()?.is_some_and(str::is_empty) {
             continue;
         }
         if let Some(Resource::Vm(vm)) = Resource::read(&at)?

@@ -43,10 +43,12 @@ pub(super) fn finding(finding: &At<'_>, event: Option<&At<'_>>, context: &Contex
         }
         let place = Place { account, region: finding.get("Region")?.name()? };
         let resources = finding.get("Resources")?.each()?.map(|it| resource(&it)).collect::<Result<Vec<_>>>()?;
-        read(&resources, &place, &mut notes)
+        read(&resources, &place, of_kind.is_some_and(Kind::is_credential_theft), &mut notes)
     })();
     let (found, unread) = lenient(found, inactive)?;
-    unread.into_iter().for_each(|note| notes.add(note));
+    if let Some(note) = unread {
+        notes.add(note);
+    }
 
     let rule = match of_kind {
         Some(kind) => kind.name.to_owned(),

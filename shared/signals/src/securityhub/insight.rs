@@ -37,7 +37,7 @@ pub(super) fn results(event: &At<'_>, detail: &At<'_>, context: &Context) -> Res
                     image: result.absent(),
                 };
                 let found = if by_resource {
-                    read(&[resource], &place, &mut notes)?
+                    read(&[resource], &place, false, &mut notes)?
                 } else {
                     super::resource::Found::default()
                 };

@@ -19,8 +19,9 @@ use stanch_core::{Alert, Error, IncidentId, Result, Source};
 use crate::{
     Context,
     at::At,
+    document::keys,
     guardduty::{finding_type::Kind, place::finding_of},
-    text::{incident, plain},
+    text::{brief, incident, plain},
 };
 
 /// The alerts of an event.
@@ -48,7 +49,7 @@ pub(crate) fn bare(finding: &At<'_>, context: &Context) -> Result<Alert> {
 
 /// Is it in the AWS Security Finding Format?
 pub(crate) fn is_asff(at: &At<'_>) -> bool {
-    at.marks(&["ProductArn", "AwsAccountId"]) != 0
+    at.marks(keys!["ProductArn", "AwsAccountId"]) != 0
 }
 
 /// Is it a finding in OCSF?
@@ -84,7 +85,7 @@ fn identity<'a>(id: &At<'a>, product: &str, kind: Option<Kind<'a>>) -> Result<Id
 
 /// What cannot be read of a finding about which nothing is done anyway is noted, not refused.
 fn lenient<T: Default>(read: Result<T>, inactive: Option<&str>) -> Result<(T, Option<String>)> {
-    let noted = |error: Error| (T::default(), Some(format!("the resources cannot be read ({error})")));
+    let noted = |error: Error| (T::default(), Some(format!("the resources cannot be read ({})", brief(&error))));
     match (read, inactive) {
         (Ok(found), _) => Ok((found, None)),
         (Err(error), Some(_)) => Ok(noted(error)),

@@ -12,13 +12,14 @@ use crate::{
     Context,
     at::At,
     aws::{Arn, Place},
+    document::keys,
     guardduty::finding_type::Kind,
     text::{Notes, plain},
 };
 
 /// Is it a finding in OCSF?
 pub(super) fn is_finding(at: &At<'_>) -> bool {
-    at.marks(&["class_uid", "finding_info"]) == 3
+    at.marks(keys!["class_uid", "finding_info"]) == 3
 }
 
 /// One finding.
@@ -54,10 +55,12 @@ pub(super) fn finding(finding: &At<'_>, event: Option<&At<'_>>, context: &Contex
         }
         let place = Place { account, region: finding.get("cloud")?.get("region")?.name()? };
         let resources = finding.get("resources")?.each()?.map(|it| resource(&it)).collect::<Result<Vec<_>>>()?;
-        read(&resources, &place, &mut notes)
+        read(&resources, &place, of_kind.is_some_and(Kind::is_credential_theft), &mut notes)
     })();
     let (found, unread) = lenient(found, inactive)?;
-    unread.into_iter().for_each(|note| notes.add(note));
+    if let Some(note) = unread {
+        notes.add(note);
+    }
 
     let rule = of_kind.map(|kind| kind.name).or(kind).or(info.get("title")?.text()?).unwrap_or("finding");
     Ok(Alert {

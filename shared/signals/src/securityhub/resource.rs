@@ -8,7 +8,7 @@ use stanch_core::{
 
 use crate::{
     at::{At, agree},
-    aws::{Arn, Place, add_principal},
+    aws::{Arn, Place, add_principal, instance_session},
     kube,
     text::{Notes, plain},
 };
@@ -35,8 +35,9 @@ pub(super) struct Resource<'a> {
     pub(super) image: At<'a>,
 }
 
-/// The subjects, most specific first.
-pub(super) fn read(resources: &[Resource<'_>], place: &Place, notes: &mut Notes) -> Result<Found> {
+/// The subjects, most specific first. Of credentials that were stolen from an instance, the instance also stands in
+/// the session name of its role.
+pub(super) fn read(resources: &[Resource<'_>], place: &Place, theft: bool, notes: &mut Notes) -> Result<Found> {
     let mut found = Found::default();
     let cluster = cluster(resources, place, notes)?;
     for resource in resources {
@@ -46,7 +47,12 @@ pub(super) fn read(resources: &[Resource<'_>], place: &Place, notes: &mut Notes)
         owned_here(resource, place)?;
         match kind_of(resource.kind) {
             "Ec2Instance" => kube::add(&mut found.subjects, instance(resource, place, notes)?),
-            "IamAccessKey" => add_principal(&mut found.subjects, access_key(resource, place, notes)?),
+            "IamAccessKey" => {
+                if theft {
+                    kube::add(&mut found.subjects, robbed(resource, place, notes)?);
+                }
+                add_principal(&mut found.subjects, access_key(resource, place, notes)?);
+            }
             "IamUser" | "IamRole" => {
                 let text = resource.id.required_text()?;
                 add_principal(&mut found.subjects, place.iam(&resource.id, text, notes)?);
@@ -91,13 +97,9 @@ fn cluster(resources: &[Resource<'_>], place: &Place, notes: &mut Notes) -> Resu
         // The cluster's own ARN says its region.
         let anywhere = Place { account: place.account.clone(), region: None };
         let named = resource.details.get("AwsEksCluster")?.get("Name")?;
-        let cluster = match Arn::read(&resource.id, "eks")? {
-            Some(_) => anywhere.cluster(&resource.id, &named)?,
-            None => {
-                let arn = resource.details.get("AwsEksCluster")?.get("Arn")?;
-                anywhere.cluster(&arn, &named)?
-            }
-        };
+        let is_arn = Arn::read(&resource.id, "eks")?.is_some();
+        let arn = if is_arn { resource.id } else { resource.details.get("AwsEksCluster")?.get("Arn")? };
+        let cluster = anywhere.cluster(&arn, &named)?;
         match cluster {
             Some(cluster) if !clusters.contains(&cluster) => clusters.push(cluster),
             Some(_) => {}
@@ -183,6 +185,19 @@ fn access_key(resource: &Resource<'_>, place: &Place, notes: &mut Notes) -> Resu
     };
     let name = if named.is_present() { named } else { older };
     place.principal(kind, &name, &details.get("PrincipalId")?, notes)
+}
+
+fn robbed(resource: &Resource<'_>, place: &Place, notes: &mut Notes) -> Result<Option<Target>> {
+    let details = resource.details.get("AwsIamAccessKey")?;
+    // Only a role has sessions that EC2 names.
+    if !matches!(details.get("PrincipalType")?.text()?, Some("AssumedRole" | "Role")) {
+        return Ok(None);
+    }
+    let id = details.get("PrincipalId")?;
+    Ok(match instance_session(&id)? {
+        Some(session) => place.instance(id.parse(session)?, notes),
+        None => None,
+    })
 }
 
 fn image(resource: &Resource<'_>, cluster: Option<&Cluster>, notes: &mut Notes) -> Option<Target> {

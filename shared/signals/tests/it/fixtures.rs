@@ -162,6 +162,22 @@ fn a_wrapping_changes_nothing() -> io::Result<()> {
 }
 
 #[test]
+fn a_batch_of_cloudevents_is_read_event_by_event() -> io::Result<()> {
+    let event = |file: &str| -> io::Result<Value> {
+        let data: Value = serde_json::from_slice(&fs::read(fixtures().join(file))?)?;
+        Ok(json!({"specversion": "1.0", "id": file, "source": "s", "type": "t", "data": data}))
+    };
+    let (falco, scc) = (event("falco/shell.json")?, event("scc/vmtd-mining.json")?);
+    let broken = json!({"specversion": "1.0", "id": "", "source": "s", "type": "t", "data": {}});
+    let batch = json!([falco, broken, scc]).to_string();
+    let items = stanch_signals::decode_each(batch.as_bytes(), &context(EKS)).expect("a batch");
+    let shown: Vec<_> = items.into_iter().map(|item| shown(&item.map(|alert| vec![alert]))).collect();
+    let vm = "gcp:shop-prod-4711 instance/europe-west1-b/gke-shop-pool-1-0a1b2c3d-x2k4";
+    assert_eq!(shown, [FALCO_POD, "invalid [1].id", vm]);
+    Ok(())
+}
+
+#[test]
 fn redeliveries_and_relays_make_one_incident() -> io::Result<()> {
     let incident = |file: &str| -> io::Result<_> {
         let bytes = fs::read(fixtures().join(file))?;
@@ -191,5 +207,24 @@ fn redeliveries_and_relays_make_one_incident() -> io::Result<()> {
     }
     assert_eq!(incident("guardduty/ec2.json")?.as_str(), "guardduty-11aa22bb33cc44dd55ee66ff77008899");
     assert_ne!(incident("logentry/gce-instance.json")?, incident("logentry/gke-node.json")?);
+    Ok(())
+}
+
+#[test]
+fn guardduty_through_security_hub_is_the_same_incident_with_the_same_subjects() -> io::Result<()> {
+    let read = |file: &str| -> io::Result<_> {
+        let bytes = fs::read(fixtures().join(file))?;
+        Ok(decode(&bytes, &context(EKS)).expect(file).remove(0))
+    };
+    for (direct, through) in [
+        ("guardduty/ec2.json", "securityhub/imported-guardduty-ec2.json"),
+        ("guardduty/ec2.json", "securityhub/ocsf-guardduty-ec2.json"),
+        ("guardduty/ec2.json", "securityhub/aggregated-region.json"),
+        ("guardduty/credential-exfiltration.json", "securityhub/imported-guardduty-credentials.json"),
+    ] {
+        let (direct, through) = (read(direct)?, read(through)?);
+        assert_eq!((&direct.incident, &direct.rule, direct.source), (&through.incident, &through.rule, through.source));
+        assert_eq!(direct.subjects, through.subjects, "{}", direct.rule);
+    }
     Ok(())
 }

@@ -119,6 +119,18 @@ impl ControlPlane {
         self.cluster.request(None, method, path, content_type, body)
     }
 
+    /// A request as the bearer of a token: status and body.
+    pub fn request_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+    ) -> io::Result<(u16, Value)> {
+        self.cluster.request(Some(token), method, path, content_type, body)
+    }
+
     /// A token for the service account `stanch/NAME`, bound to exactly these rules
     /// (`[{"apiGroups":[""],"resources":["nodes"],"verbs":["get"]}]`), once they are in force.
     pub fn user_token(&self, name: &str, rules: &Value) -> io::Result<String> {

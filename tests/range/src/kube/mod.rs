@@ -94,6 +94,11 @@ impl Kube {
         lock(&self.state).served.push(served::Served::new(group, version, plural, kind, namespaced));
     }
 
+    /// Whether a resource is served.
+    pub fn is_served(&self, qualified: &str) -> bool {
+        lock(&self.state).served.iter().any(|it| it.qualified() == qualified)
+    }
+
     /// No longer serves a resource: `networkpolicies.networking.k8s.io`.
     pub fn unserve(&self, qualified: &str) {
         lock(&self.state).served.retain(|it| it.qualified() != qualified);

@@ -119,6 +119,14 @@ pub fn kubernetes_error(status: u16, reason: &str, message: &str, details: serde
     answer(status, "application/json", body.to_string())
 }
 
+/// A list that expired, with the token that goes on with it as it is now; the query's percent-encoding is taken off.
+pub fn kubernetes_expired(next: &str) -> Response {
+    let next = pairs(&format!("continue={next}")).into_iter().next().map(|(_, value)| value).unwrap_or_default();
+    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {"continue": next}, "status": "Failure",
+        "message": "The provided continue parameter is too old", "reason": "Expired", "code": 410});
+    answer(410, "application/json", body.to_string())
+}
+
 fn answer(status: u16, kind: &'static str, body: String) -> Response {
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -20,7 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-pub use dialect::{Dialect, dynamodb_error, ec2_error, gce_error, kubernetes_error};
+pub use dialect::{Dialect, dynamodb_error, ec2_error, gce_error, kubernetes_error, kubernetes_expired};
 
 use crate::host::{Host, MAX_BODY, lock, pairs};
 use conn::Conn;

@@ -25,7 +25,7 @@ use stanch_range::{
 
 pub use bed::{KubeBed, Subject};
 pub use rights::{Scene, least_privilege, least_privilege_of};
-pub use ward::{Ward, remaining};
+pub use ward::{Ward, claim, remaining};
 pub use workloads::CUSTOM;
 
 /// One verb on one resource of one group.

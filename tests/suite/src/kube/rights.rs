@@ -20,9 +20,11 @@ pub async fn least_privilege<R>(cluster: &Cluster, scenes: &[Scene<'_>])
 where
     R: Responder<Cloud = Kube, Target: KubeTarget>,
 {
-    least_privilege_of::<R>(cluster, |cluster, (verb, _, resource)| {
-        let right = format!("{verb} {resource}");
-        let scene = scenes.iter().find(|(rights, _)| rights.contains(&right.as_str()));
+    least_privilege_of::<R>(cluster, |cluster, (verb, group, resource)| {
+        // With its group, where two groups have a resource of that name.
+        let (right, full) = (format!("{verb} {resource}"), format!("{verb} {resource}.{group}"));
+        let scene = scenes.iter().find(|(rights, _)| rights.contains(&full.as_str()));
+        let scene = scene.or_else(|| scenes.iter().find(|(rights, _)| rights.contains(&right.as_str())));
         let (_, scene) = scene.or_else(|| scenes.iter().find(|(rights, _)| rights.is_empty())).expect("a scene");
         Some(scene(cluster))
     })
@@ -52,10 +54,8 @@ where
         };
 
         let Some((target, options)) = scene(cluster, right) else { continue };
-        let report = cluster
-            .ward_of::<R>(&rest, Arc::new(Memory::default()))
-            .run(Mode::Apply, &target, options.clone())
-            .await;
+        let report =
+            cluster.ward_of::<R>(&rest, Arc::new(Memory::default())).run(Mode::Apply, &target, options.clone()).await;
         if names(&report) {
             let denied = report.error == Some(Kind::Denied);
             assert!(denied || matches!(report.status, Status::Applied | Status::Already), "{name}: {report:#?}");

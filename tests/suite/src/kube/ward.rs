@@ -2,15 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures::{FutureExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stanch_core::{
     Caller, Cause, Clock, Driver, Guard, Limits, Mode, Order, Report, Request, Responder, Store, Target,
 };
 use stanch_k8s::{Kube, KubeTarget};
+use stanch_range::kube::Rule;
 
-use super::{Cluster, Right, declared};
+use super::{Cluster, Right, Server, declared};
 use crate::memory::Memory;
 
 /// A responder with a ledger of its own.
@@ -116,4 +118,56 @@ impl<R: Responder> Ward<R> {
 pub fn remaining(report: &Report) -> String {
     let line = |it: &stanch_core::Remaining| format!("{} -> {}\n", it.what, it.next.as_deref().unwrap_or_default());
     report.remaining.iter().map(line).collect()
+}
+
+impl Cluster {
+    /// A responder that runs in a pod of the cluster, and its pod: namespace and name. `image` is the pod's.
+    pub fn ward_inside<R>(&self, image: &str) -> (Ward<R>, String, String)
+    where
+        R: Responder<Cloud = Kube, Target: KubeTarget>,
+    {
+        let rights = declared::<R>();
+        let token = self.token(&rights);
+        let account = match &self.server {
+            Server::Simulator(_) => self.name("own"),
+            Server::Real(_) => claim(&token, "/kubernetes.io/serviceaccount/name"),
+        };
+        if self.get("v1/namespaces", "", "stanch").is_none() {
+            self.create("v1/namespaces", "", "stanch", &json!({}));
+        }
+        let pod = self.bare_pod(
+            "stanch",
+            &json!({"spec": {"serviceAccountName": account,
+            "containers": [{"name": "main", "image": image}]}}),
+        );
+        let token = match &self.server {
+            Server::Simulator(simulator) => {
+                let uid = self.get("v1/pods", "stanch", &pod).unwrap()["metadata"]["uid"].clone();
+                let claims = json!({"kubernetes.io": {"namespace": "stanch", "pod": {"name": pod, "uid": uid},
+                    "node": {"name": "node-1"}, "serviceaccount": {"name": account}}});
+                let token = format!("e30.{}.e30", URL_SAFE_NO_PAD.encode(claims.to_string()));
+                let rules: Vec<_> =
+                    rights.iter().map(|(verb, group, resource)| Rule::new(&[verb], group, &[resource])).collect();
+                simulator.allow(&token, "system:serviceaccount:stanch:own", &rules);
+                token
+            }
+            Server::Real(_) => {
+                let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+                    "spec": {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": pod}}});
+                let path = format!("/api/v1/namespaces/stanch/serviceaccounts/{account}/token");
+                let (status, answer) = self.admin("POST", &path, "application/json", Some(&request));
+                assert_eq!(status, 201, "{answer}");
+                answer["status"]["token"].as_str().unwrap().to_owned()
+            }
+        };
+        let kube = Kube::with_kubeconfig(self.kubeconfig_of(&token), None);
+        (self.ward_at(kube, Arc::new(Memory::default()), Guard::default()), "stanch".to_owned(), pod)
+    }
+}
+
+/// A claim of a token, by JSON pointer.
+pub fn claim(token: &str, pointer: &str) -> String {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    claims.pointer(pointer).and_then(Value::as_str).unwrap().to_owned()
 }

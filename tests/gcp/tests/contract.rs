@@ -1,4 +1,13 @@
-//! What changes a GCE instance, on the range's simulator, with the ledger in SQLite.
+//! The contract of every responder, for those that change a GCE instance: on the range's simulator, with the ledger in
+//! SQLite.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    reason = "a test"
+)]
 
 use std::{
     marker::PhantomData,
@@ -20,8 +29,7 @@ use stanch_range::{
     gce::{Disk, Gce, Instance, Nic, Timing},
     proxy::{Dialect, Proxy},
 };
-
-use crate::suite::{Bed, contract};
+use stanch_suite::contract::{Bed, contract};
 
 const PROJECT: &str = "acme-prod";
 const ZONE: &str = "europe-west1-b";
@@ -102,7 +110,9 @@ impl Trial for GcpAllowBastion {
     fn contained(state: &Value) -> bool {
         let keys = state["vm"]["metadata"]["ssh-keys"].as_str().unwrap_or_default();
         let tags = &state["bastion"]["tags"];
-        keys.matches("ssh-ed25519").count() == 1 && *tags == json!(["stanch-bastion"]) && state["firewalls"].as_object().unwrap().len() == 1
+        keys.matches("ssh-ed25519").count() == 1
+            && *tags == json!(["stanch-bastion"])
+            && state["firewalls"].as_object().unwrap().len() == 1
     }
     fn undo(gce: &Gce, _: &str) {
         gce.clear_firewalls(PROJECT);
@@ -176,7 +186,8 @@ impl<R: Trial> Bed for Vm<R> {
         let (all, name) = (self.gce.dump(PROJECT), name(target));
         let vm = &all["instances"][format!("{ZONE}/{name}")];
         let networks: Vec<&Value> = vm["nics"].as_array().unwrap().iter().map(|nic| &nic["network"]).collect();
-        let rules = all["firewalls"].as_object().unwrap().iter().filter(|(_, rule)| networks.contains(&&rule["network"]));
+        let rules =
+            all["firewalls"].as_object().unwrap().iter().filter(|(_, rule)| networks.contains(&&rule["network"]));
         let rules: serde_json::Map<_, _> = rules.map(|(name, rule)| (name.clone(), rule.clone())).collect();
         json!({"vm": vm, "bastion": all["instances"][format!("{ZONE}/bastion")], "firewalls": rules})
     }

@@ -1,0 +1,21 @@
+//! Where it runs and where it keeps its ledger; see the library for what it does.
+
+use std::process::ExitCode;
+
+use k8s_locate::K8sLocate;
+use stanch_dynamodb::Dynamo;
+use stanch_runtime::Binary;
+use stanch_sqlite::Sqlite;
+
+fn main() -> ExitCode {
+    Binary::<K8sLocate>::new()
+        .store("sqlite", |file| async { Sqlite::open(file) })
+        .store("dynamodb", |table| async {
+            let store = Dynamo::connect(table);
+            store.warm().await;
+            Ok(store)
+        })
+        .lambda()
+        .http()
+        .run()
+}

@@ -1,1 +1,0 @@
-//! IAM on moto.
