@@ -65,7 +65,7 @@ fn call<'a>(
     }
     let selector = info.get("authoritySelector")?;
     let user = match &caller.principal {
-        Some((at, _)) => at,
+        Some((at, _)) => *at,
         // Nobody signed in: the selector is all that names the caller.
         None if selector.text()? == Some("system:anonymous") => selector,
         None => selector.absent(),
