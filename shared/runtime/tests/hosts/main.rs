@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on says why")]
 
 mod callers;
+mod emulator;
 mod http;
 mod lambda;
 mod mtls;
