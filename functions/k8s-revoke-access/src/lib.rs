@@ -19,7 +19,7 @@
 //!
 //! **Undo**: each subject is put back into each binding, in the spelling that it had.
 //!
-//! Sources: Kubernetes, "Using RBAC Authorization"; Amazon `GuardDuty`, "AnonymousAccessGranted".
+//! Sources: Kubernetes, "Using RBAC Authorization"; Amazon `GuardDuty`, finding `AnonymousAccessGranted`.
 
 use serde::Deserialize;
 use stanch_core::{

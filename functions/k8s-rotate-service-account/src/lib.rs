@@ -197,10 +197,8 @@ fn remaining(scene: &Scene<'_, K8sRotateServiceAccount>, value: &Value, users: &
                 .next("gcp-contain-service-account, on that account"),
         );
     }
-    let stranded: Vec<_> = match scene.options.leave_running {
-        true => users.pods.iter().collect(),
-        false => users.stranded().collect(),
-    };
+    let stranded: Vec<_> =
+        if scene.options.leave_running { users.pods.iter().collect() } else { users.stranded().collect() };
     if let Some(first) = stranded.first() {
         let names: Vec<_> = stranded.iter().take(12).map(|pod| format!("{}/{}", pod.namespace, pod.name)).collect();
         let more = if stranded.len() > names.len() { " and more" } else { "" };

@@ -29,7 +29,7 @@ async fn on_the_real_api_server() {
 }
 
 async fn all(cluster: &Cluster) {
-    cluster.create("v1/nodes", "", "node-1", &json!({}));
+    cluster.worker();
     it_is_deleted_and_made_again(cluster).await;
     a_successor_is_never_overwritten(cluster).await;
     a_cure_under_the_same_name_is_left_alone(cluster).await;

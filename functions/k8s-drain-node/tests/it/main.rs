@@ -17,14 +17,14 @@ use scene::Scene;
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_simulator() {
     let simulator = Cluster::simulator();
-    all(&simulator).await;
-    a_hundred_pods_cost_a_hundred_evictions(&simulator).await;
+    Box::pin(all(&simulator)).await;
+    Box::pin(a_hundred_pods_cost_a_hundred_evictions(&simulator)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_real_api_server() {
     if let Some(real) = tokio::task::block_in_place(|| Cluster::real("k8s-drain-node")) {
-        all(&real).await;
+        Box::pin(all(&real)).await;
     }
 }
 
@@ -34,7 +34,7 @@ async fn all(cluster: &Cluster) {
     what_blocks_is_named_and_a_later_run_goes_on(cluster).await;
     force_is_for_those_who_ask(cluster).await;
     a_finalizer_is_named(cluster).await;
-    one_drain_at_a_time(cluster).await;
+    Box::pin(one_drain_at_a_time(cluster)).await;
     the_rate_is_kept(cluster).await;
     a_virtual_node_is_no_node(cluster).await;
     promises::rights(cluster).await;

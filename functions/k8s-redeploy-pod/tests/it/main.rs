@@ -26,7 +26,7 @@ async fn on_the_real_api_server() {
 }
 
 async fn all(cluster: &Cluster) {
-    cluster.create("v1/nodes", "", "node-1", &json!({}));
+    cluster.worker();
     the_fix_comes_first(cluster).await;
     a_rollout_that_is_stuck_is_told(cluster).await;
     a_fixed_template_makes_a_fixed_pod(cluster).await;

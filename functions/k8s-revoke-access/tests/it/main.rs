@@ -65,7 +65,7 @@ async fn every_spelling_is_taken_out_and_put_back(cluster: &Cluster) {
     let everywhere = scene.bind_everywhere(json!([scene.as_account(), other]));
     scene.bind("both", "Role", json!([scene.as_user(), other, scene.as_account()]));
     scene.bind("alone", "ClusterRole", json!([scene.as_account()]));
-    scene.bind_in(&elsewhere, "abroad", "ClusterRole", json!([scene.as_user()]));
+    scene.bind_in(&elsewhere, "abroad", "ClusterRole", &json!([scene.as_user()]));
     scene.bind("others", "Role", json!([other]));
     scene.bind("of-the-group", "Role", json!([own_group]));
     let places = [

@@ -44,20 +44,22 @@ impl<'a> Scene<'a> {
     }
 
     /// A binding in our namespace, of the Role or the `ClusterRole`.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write json! in place")]
     pub(crate) fn bind(&self, name: &str, kind: &str, subjects: Value) {
-        self.bind_in(&self.namespace, name, kind, subjects);
+        self.bind_in(&self.namespace, name, kind, &subjects);
     }
 
-    pub(crate) fn bind_in(&self, namespace: &str, name: &str, kind: &str, subjects: Value) {
+    pub(crate) fn bind_in(&self, namespace: &str, name: &str, kind: &str, subjects: &Value) {
         let role = if kind == "Role" { "reads-pods" } else { "reads-all-pods" };
         let binding = json!({"roleRef": {"apiGroup": GROUP, "kind": kind, "name": role}, "subjects": subjects});
         let resource = if namespace.is_empty() { CLUSTER_BINDINGS } else { BINDINGS };
         self.cluster.create(resource, namespace, name, &binding);
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers write json! in place")]
     pub(crate) fn bind_everywhere(&self, subjects: Value) -> String {
         let name = self.cluster.name("range:everywhere");
-        self.bind_in("", &name, "ClusterRole", subjects);
+        self.bind_in("", &name, "ClusterRole", &subjects);
         name
     }
 

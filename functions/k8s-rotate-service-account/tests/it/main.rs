@@ -34,7 +34,7 @@ async fn on_the_real_api_server() {
 }
 
 async fn all(cluster: &Cluster) {
-    cluster.create("v1/nodes", "", "node-1", &json!({}));
+    cluster.worker();
     it_is_made_again_and_its_users_restart(cluster).await;
     the_default_account_has_a_controller(cluster).await;
     it_goes_on_under_another_name(cluster).await;

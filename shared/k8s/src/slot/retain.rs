@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stanch_core::{Mark, Result, names::Namespace, target::Cluster};
 
-use super::{KubeState, KubeToken, Look, Place, node::uid_of};
+use super::{
+    KubeState, KubeToken, Look, Place,
+    node::uid_of,
+};
 use crate::{
     KubeApi, List, ObjectRef, Resource,
     command::kubectl,
@@ -41,10 +44,11 @@ impl Retain {
         let resource = Resource::new("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim");
         let namespace = self.set.namespace.as_ref().map_or("", Namespace::as_str);
         let list = List { metadata_only: true, ..List::of(resource).within(namespace) };
-        let owner = self.set.uid.as_ref().map(ToString::to_string);
+        let set = self.set.uid.as_ref().map(ToString::to_string);
         let owned = |claim: Value| {
-            let mut owners = claim.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
-            owners.any(|it| it.get("uid").and_then(Value::as_str) == owner.as_deref()).then_some(())
+            let owners = claim.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+            let by_set = |owner: &Value| owner.get("uid").and_then(Value::as_str) == set.as_deref();
+            owners.is_some_and(|owners| owners.iter().any(by_set)).then_some(())
         };
         Ok(api.list(&list, owned).await?.len())
     }
