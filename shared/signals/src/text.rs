@@ -45,10 +45,13 @@ pub(crate) fn incident(prefix: &str, parts: &[&str]) -> Result<IncidentId> {
 
 /// An error as a note may hold it: without the way to its field, which is another one inside a wrapping.
 pub(crate) fn brief(error: &Error) -> String {
-    match error.resource().rsplit('.').next() {
-        None | Some("") => error.message().to_owned(),
-        Some(field) => format!("{field}: {}", error.message()),
-    }
+    let last = |path: &str| path.rsplit('.').next().unwrap_or_default().to_owned();
+    let message = match error.message().strip_prefix("disagrees with ") {
+        Some(other) => format!("disagrees with {}", last(other)),
+        None => error.message().to_owned(),
+    };
+    let field = last(error.resource());
+    if field.is_empty() { message } else { format!("{field}: {message}") }
 }
 
 /// The text of a JSON string, given without its quotes. Of what is no valid string, what can be read.
