@@ -117,19 +117,19 @@ fn is_as_expected(file: &str, expected: &str, outcome: &Outcome) -> bool {
             shown == "eks:123456789012/us-east-1/nexacorp-prod deployments/kube-system/web"
         }
         "no revoke attempted" => shown == "none",
-        "ack-and-drop or 4xx, no retry storm" => refused,
         // A redelivery is the same incident; the message id decides nothing.
         "one action per message id" => miner,
         // Decoded as far as it names a subject; the note says that the category is unknown.
         "no destructive action" => miner && note(outcome).contains("category is unknown"),
         // Numbers may be text, as protocol buffers write them, and severities words.
         "defined" => shown == "eks:123456789012/us-east-1/prod pod/team-green/app-c-8b9cd456c-5h54z",
-        // Of one event that is cut nothing is left; the fixture audit/logs-one-cut.json has another beside it.
-        "skip this record, handle the others" => refused,
-        "bounded inflate (cap), reject; memory stays flat" => refused,
-        "inflate once only, then reject as non-JSON" => refused,
         // The project that it is in, and the one that the notification says, differ.
-        "no action (project not allow-listed)" => refused,
+        // Of one event that is cut nothing is left; the fixture audit/logs-one-cut.json has another beside it.
+        "no action (project not allow-listed)"
+        | "ack-and-drop or 4xx, no retry storm"
+        | "skip this record, handle the others"
+        | "bounded inflate (cap), reject; memory stays flat"
+        | "inflate once only, then reject as non-JSON" => refused,
         // The text is not read at all. Of two findings with one id, the incident is one and each instance a target.
         "escaped in logs and notifications" | "one action only" => shown == "aws:123456789012 i-02468ace13579bdf0",
         // The guard refuses it: the alert names its namespace.
