@@ -160,7 +160,7 @@ async fn remaining(
             Ok(loopholes) => left.extend(loopholes.into_iter().map(Remaining::new)),
             // Containment does not wait for a warning.
             Err(error) => {
-                left.push(Remaining::new(format!("what else lets {} through is not known: {error}", nic.name)))
+                left.push(Remaining::new(format!("what else lets {} through is not known: {error}", nic.name)));
             }
         }
     }

@@ -295,7 +295,7 @@ async fn somebody_who_tags_at_the_same_moment_is_not_overwritten() {
         None
     });
     let order = bench.order(Mode::Apply, "inc-1", &target("web-1"), &json!({}));
-    let report = bench.process_at::<GcpIsolateInstance>(&proxy.url(), None).run(&order).await;
+    let report = Box::pin(bench.process_at::<GcpIsolateInstance>(&proxy.url(), None).run(&order)).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     let tags = bench.gce.dump(PROJECT)["instances"]["europe-west1-b/web-1"]["tags"].clone();
     assert_eq!(tags, json!(["web", "by-hand", set().tag().to_string()]));
@@ -311,7 +311,7 @@ async fn a_call_that_hangs_is_given_up_and_looked_for() {
     let proxy = Proxy::start(&bench.gce.endpoint(), Dialect::Gce).expect("a proxy");
     proxy.fault_on(|call| call.path.ends_with("/setTags"), 1, 1, Fault::Hang);
     let order = bench.order(Mode::Apply, "inc-1", &target("web-1"), &json!({}));
-    let report = bench.process_at::<GcpIsolateInstance>(&proxy.url(), None).run(&order).await;
+    let report = Box::pin(bench.process_at::<GcpIsolateInstance>(&proxy.url(), None).run(&order)).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
 }
 

@@ -104,11 +104,11 @@ impl Slot for LabelsSlot {
     }
 
     fn what(&self, to: &Self::State) -> String {
-        let set: Vec<_> = to.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_ref()?))).collect();
+        let set: Vec<_> = to.iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key.as_str()).collect();
         if set.is_empty() {
             return format!("take the labels {} off {}", self.keys.join(", "), self.instance.name);
         }
-        format!("label {} with {}", self.instance.name, set.join(", "))
+        format!("set the labels {} of {}", set.join(", "), self.instance.name)
     }
 
     fn command(&self, to: &Self::State, _mark: &Mark) -> String {

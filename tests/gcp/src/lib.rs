@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use serde_json::Value;
 use stanch_core::{
@@ -61,7 +62,7 @@ impl Bench {
     pub fn new() -> Self {
         let (gce, folder) = (Gce::start().unwrap(), tempfile::tempdir().unwrap());
         gce.timing(Timing::NONE);
-        let ledger = Arc::new(Sqlite::open(&folder.path().join("ledger.db")).unwrap());
+        let ledger = Arc::new(Sqlite::open(folder.path().join("ledger.db")).unwrap());
         Self { gce, clock: Skipping::default(), ledger, _folder: folder }
     }
 
@@ -104,8 +105,13 @@ impl Bench {
     }
 
     /// Carries one out.
-    pub async fn run<R: Responder<Cloud = Gcp>>(&self, mode: Mode, target: &Target, options: &Value) -> Report {
-        self.process::<R>(None).run(&self.order(mode, "inc-1", target, options)).await
+    pub fn run<'a, R: Responder<Cloud = Gcp>>(
+        &'a self,
+        mode: Mode,
+        target: &'a Target,
+        options: &'a Value,
+    ) -> BoxFuture<'a, Report> {
+        Box::pin(async move { self.process::<R>(None).run(&self.order(mode, "inc-1", target, options)).await })
     }
 }
 

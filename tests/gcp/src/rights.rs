@@ -19,6 +19,10 @@ pub type Scene = fn(&Gce) -> (Target, Value);
 /// Missed means: the run fails with `Denied`, or (for what only informs) the report says so; and in both cases it names
 /// the permission.
 pub async fn least_privilege<R: Responder<Cloud = Gcp>>(scenes: &[Scene]) {
+    Box::pin(proved::<R>(scenes)).await;
+}
+
+async fn proved<R: Responder<Cloud = Gcp>>(scenes: &[Scene]) {
     let apply = names(R::NEEDS.plan).chain(names(R::NEEDS.apply)).collect::<BTreeSet<_>>();
     let revert = names(R::NEEDS.plan).chain(names(R::NEEDS.revert)).collect::<BTreeSet<_>>();
     for scene in scenes {
@@ -65,12 +69,12 @@ async fn run<R: Responder<Cloud = Gcp>>(
     bench.gce.allow("apply", &apply.iter().copied().collect::<Vec<_>>());
     bench.gce.allow("revert", &revert.iter().copied().collect::<Vec<_>>());
     let order = bench.order(Mode::Apply, "inc-1", &target, &options);
-    let applied = bench.process::<R>(Some("apply")).run(&order).await;
+    let applied = Box::pin(bench.process::<R>(Some("apply")).run(&order)).await;
     if applied.status != Status::Applied || R::NEEDS.revert.is_empty() {
         return (applied, None);
     }
     let order = bench.order(Mode::Revert, "inc-1", &target, &options);
-    let reverted = bench.process::<R>(Some("revert")).run(&order).await;
+    let reverted = Box::pin(bench.process::<R>(Some("revert")).run(&order)).await;
     (applied, Some(reverted))
 }
 

@@ -13,8 +13,15 @@ pub struct Refusal {
     pub domain: String,
     /// What went wrong, in words.
     pub message: String,
-    /// `PERMISSION_DENIED` …: the form of Google's newer services.
-    pub rpc: Option<String>,
+    /// It has the form of Google's newer services.
+    pub newer: Option<Box<Newer>>,
+}
+
+/// What the newer form says besides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newer {
+    /// `PERMISSION_DENIED` …
+    pub code: String,
     /// The permission that is missing, as `ErrorInfo` names it.
     pub permission: Option<String>,
 }
@@ -22,14 +29,7 @@ pub struct Refusal {
 impl Refusal {
     /// Any refusal in the domain `global`.
     pub fn new(status: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            reason: reason.into(),
-            domain: "global".into(),
-            message: message.into(),
-            rpc: None,
-            permission: None,
-        }
+        Self { status, reason: reason.into(), domain: "global".into(), message: message.into(), newer: None }
     }
 
     /// 403 `quotaExceeded`, as when a project has reached its number of snapshots.
@@ -83,17 +83,21 @@ impl Refusal {
 
     /// An error of a newer service, such as IAM.
     pub(crate) fn rpc(status: u16, code: &str, message: String) -> Self {
-        Self { rpc: Some(code.into()), ..Self::new(status, "", message) }
+        let newer = Newer { code: code.into(), permission: None };
+        Self { newer: Some(Box::new(newer)), ..Self::new(status, "", message) }
     }
 
-    pub(crate) fn missing(self, permission: &str) -> Self {
-        Self { permission: Some(permission.into()), ..self }
+    pub(crate) fn missing(mut self, permission: &str) -> Self {
+        if let Some(newer) = &mut self.newer {
+            newer.permission = Some(permission.into());
+        }
+        self
     }
 
     pub(crate) fn body(&self) -> Value {
-        if let Some(code) = &self.rpc {
+        if let Some(Newer { code, permission }) = self.newer.as_deref() {
             let mut error = json!({"code": self.status, "message": self.message, "status": code});
-            if let (Some(permission), Some(fields)) = (&self.permission, error.as_object_mut()) {
+            if let (Some(permission), Some(fields)) = (permission, error.as_object_mut()) {
                 let detail = json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "domain": "iam.googleapis.com",
                     "reason": "IAM_PERMISSION_DENIED", "metadata": {"permission": permission}});
                 fields.insert("details".into(), json!([detail]));

@@ -176,7 +176,6 @@ fn act_as(turn: &mut Turn<'_>, email: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the form of every edit")]
 fn protect(turn: &mut Turn<'_>, kept: &KeptInstance) -> Result<Edit, Refusal> {
     // The parameter is true where it is not given (discovery document: default "true").
     let wanted = turn.flag("deletionProtection").unwrap_or(true);

@@ -106,6 +106,9 @@ impl Group {
     }
 
     /// A member, by its name (of a zonal group) or `zone/name`.
+    ///
+    /// # Panics
+    /// When a member of a regional group is given without its zone.
     #[must_use]
     #[expect(clippy::panic, reason = "a test gave a name that cannot be one")]
     pub fn member(mut self, member: &str) -> Self {
