@@ -35,6 +35,7 @@ pub(crate) async fn plan(
         manifest,
         compare: Compare::Contains,
         propagation: Propagation::Background,
+        shared: false,
         disruption: Disruption::Service,
         shared: false,
     };
