@@ -181,7 +181,7 @@ async fn pods_are_made_to_comply(cluster: &Cluster) {
     let report = ward.run(Mode::Apply, &target, json!({"policy": "restrict-pods", "how": "mutate"})).await;
     assert_eq!((report.status, report.changes.len()), (Status::Applied, 2), "{report:#?}");
     if cluster.is_real() {
-        let pod = json!({"metadata": {"name": "p"}, "spec": {"initContainers": [{"name": "init", "image": "example.com/app:1"}],
+        let pod = json!({"metadata": {"name": "p"}, "spec": {"automountServiceAccountToken": false, "initContainers": [{"name": "init", "image": "example.com/app:1"}],
             "containers": [{"name": "main", "image": "example.com/app:1", "securityContext": {"privileged": true}}]}});
         let path = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
         let made = || cluster.admin("POST", &path, "application/json", Some(&pod)).1;
