@@ -93,9 +93,12 @@ def main():
     for what, note in notes.items():
         ours, theirs = median[f"{what} ours"], median[f"{what} gcloud"]
         lines.append(f"| {note} | {ours:.0f} ms | {theirs:.0f} ms | {theirs / ours:.0f} × | ≥ 20 × |")
-    lines += ["", "| binary, as measured | size | target |", "|---|---|---|"]
-    for name in sorted(["gcp-isolate-instance", "gcp-snapshot-disks"]):
-        lines.append(f"| `{name}` | {(binaries / name).stat().st_size / 1e6:.1f} MB | ≤ 14 MB |")
+    if binaries.name == "dist":
+        lines += ["", "| binary, as shipped (`dist`) | size | target |", "|---|---|---|"]
+        for name in sorted(["gcp-isolate-instance", "gcp-snapshot-disks"]):
+            lines.append(f"| `{name}` | {(binaries / name).stat().st_size / 1e6:.1f} MB | ≤ 14 MB |")
+    else:
+        lines += ["", f"Measured with the `{binaries.name}` build, which is slower than what is shipped."]
     text = "\n".join(lines) + "\n"
     (HERE / "RESULTS-gcp.md").write_text(text)
     print(text)

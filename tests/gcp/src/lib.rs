@@ -26,7 +26,6 @@ use std::{
     time::Duration,
 };
 
-use futures::future::BoxFuture;
 use jiff::SignedDuration;
 use serde_json::Value;
 use stanch_core::{
@@ -105,13 +104,10 @@ impl Bench {
     }
 
     /// Carries one out.
-    pub fn run<'a, R: Responder<Cloud = Gcp>>(
-        &'a self,
-        mode: Mode,
-        target: &'a Target,
-        options: &'a Value,
-    ) -> BoxFuture<'a, Report> {
-        Box::pin(async move { self.process::<R>(None).run(&self.order(mode, "inc-1", target, options)).await })
+    pub async fn run<R: Responder<Cloud = Gcp>>(&self, mode: Mode, target: &Target, options: &Value) -> Report {
+        let (driver, order) = (self.process::<R>(None), self.order(mode, "inc-1", target, options));
+        // A run is large, and a test that holds it would be.
+        Box::pin(driver.run(&order)).await
     }
 }
 

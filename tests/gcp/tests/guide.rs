@@ -165,7 +165,7 @@ async fn what_a_plan_prints_is_what_it_does() {
         !place.ends_with("/description") && !place.ends_with("/stanch-record") && !place.ends_with("/stanch-since")
     };
     let none: [&str; 0] = [];
-    let isolate = as_printed::<GcpIsolateInstance>(&node, json!({})).await;
+    let isolate = Box::pin(as_printed::<GcpIsolateInstance>(&node, json!({}))).await;
     assert_eq!(isolate.into_iter().filter(mine).collect::<Vec<_>>(), none);
     assert_eq!(as_printed::<GcpRemoveExternalIp>(&node, json!({})).await, none);
     assert_eq!(as_printed::<GcpProtectInstance>(&node, json!({})).await, none);
