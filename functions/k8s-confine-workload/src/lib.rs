@@ -24,12 +24,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use stanch_core::{
-    Change, Disruption, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Target,
-    Trigger, names::KubeName,
+    Change, Disruption, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene,
+    Target, Trigger,
+    names::{KubeName, Namespace},
 };
 use stanch_k8s::{
-    Fields, Kube, KubeApi, KubeSlot, KubeState, List, ObjectRef, Resource, WorkloadFacts, WorkloadOf, checked_node_labels,
-    managed_by, next_order, rollout,
+    Fields, Kube, KubeApi, KubeSlot, KubeState, List, ObjectRef, Resource, WorkloadFacts, WorkloadOf,
+    checked_node_labels, managed_by, next_order, rollout,
 };
 
 /// Confines a workload.
@@ -84,7 +85,8 @@ const NAMED: usize = 10;
 impl Responder for K8sConfineWorkload {
     const NAME: &'static str = "k8s-confine-workload";
     const ABOUT: &'static str = "Moves a workload to isolated nodes or into a sandbox, until the fix is out.";
-    const UNDO: &'static str = "The pod template as it was, exactly; the memory of the pods that were replaced is gone.";
+    const UNDO: &'static str =
+        "The pod template as it was, exactly; the memory of the pods that were replaced is gone.";
     const TRIGGER: Trigger = Trigger::Order;
     const NEEDS: Permissions = Permissions {
         plan: &[
@@ -109,7 +111,11 @@ impl Responder for K8sConfineWorkload {
             form: r#"map of text, default {"example.com.node-restriction.kubernetes.io/type": "isolator"}"#,
             about: "the labels of the isolated nodes",
         },
-        OptionDoc { name: "runtime_class", form: "a name, for how: runtime", about: "the class of the sandbox, e.g. gvisor" },
+        OptionDoc {
+            name: "runtime_class",
+            form: "a name, for how: runtime",
+            about: "the class of the sandbox, e.g. gvisor",
+        },
     ];
 
     type Cloud = Kube;
@@ -157,7 +163,7 @@ fn template(facts: &WorkloadFacts) -> Result<String> {
         _ => "/spec/template/spec",
     };
     match facts.value.pointer(path) {
-        Some(spec) if spec.get("nodeName").is_some_and(|node| node.is_string()) => {
+        Some(spec) if spec.get("nodeName").is_some_and(Value::is_string) => {
             Err(unsupported("its template names a node, which goes before any selector: change that first"))
         }
         Some(_) => Ok(path.to_owned()),
@@ -167,7 +173,7 @@ fn template(facts: &WorkloadFacts) -> Result<String> {
 
 fn name(facts: &WorkloadFacts) -> String {
     let ObjectRef { resource, namespace, name, .. } = &facts.object;
-    let namespace = namespace.as_ref().map(|it| it.as_str()).unwrap_or_default();
+    let namespace = namespace.as_ref().map(Namespace::as_str).unwrap_or_default();
     format!("{}/{namespace}/{name}", resource.kind.to_lowercase())
 }
 
@@ -221,7 +227,8 @@ async fn nodes(
     selector.extend(options.node_selector.iter().map(|(key, value)| (key.clone(), value.clone().into())));
     let mut tolerations = spec.get("tolerations").and_then(Value::as_array).cloned().unwrap_or_default();
     // What the node controller sets comes and goes by itself.
-    for Taint { key, value, effect } in first.spec.taints.iter().filter(|it| !it.key.starts_with("node.kubernetes.io/")) {
+    for Taint { key, value, effect } in first.spec.taints.iter().filter(|it| !it.key.starts_with("node.kubernetes.io/"))
+    {
         let mut toleration = json!({"key": key, "operator": "Exists", "effect": effect});
         if let (false, Some(fields)) = (value.is_empty(), toleration.as_object_mut()) {
             fields.insert("operator".to_owned(), "Equal".into());
@@ -262,10 +269,15 @@ async fn runtime(api: &KubeApi, spec: &Map<String, Value>, options: &Options) ->
 async fn left(api: &KubeApi, facts: &WorkloadFacts, done: bool, incident: &stanch_core::IncidentId) -> Vec<Remaining> {
     let mut left = Vec::new();
     if let Some(tool) = managed_by(&facts.value) {
-        left.push(Remaining::new(format!("{tool} keeps this workload and may take the change back: make it in its repository too")));
+        left.push(Remaining::new(format!(
+            "{tool} keeps this workload and may take the change back: make it in its repository too"
+        )));
     }
     if let Some(owner) = &facts.owner {
-        left.push(Remaining::new(format!("{} {} controls this workload and may take the change back", owner.kind, owner.name)));
+        left.push(Remaining::new(format!(
+            "{} {} controls this workload and may take the change back",
+            owner.kind, owner.name
+        )));
     }
     let kind = facts.object.resource.kind.as_str();
     let strategy = facts.value.pointer("/spec/updateStrategy/type").and_then(Value::as_str);
@@ -290,10 +302,11 @@ async fn left(api: &KubeApi, facts: &WorkloadFacts, done: bool, incident: &stanc
         }
         Err(error) => left.push(Remaining::new(format!("its pods are not listed: {error}"))),
     }
-    left.push(
-        Remaining::new("the image is as vulnerable as before: this lasts until the fix is out")
-            .next(order("k8s-delete-workload", facts, incident)),
-    );
+    left.push(Remaining::new("the image is as vulnerable as before: this lasts until the fix is out").next(order(
+        "k8s-delete-workload",
+        facts,
+        incident,
+    )));
     left
 }
 

@@ -60,7 +60,9 @@ async fn engine(api: &KubeApi, wanted: Engine) -> Result<Found> {
         return Ok(Found::Kyverno(policies));
     }
     let message = match wanted {
-        Engine::Auto => "the cluster serves neither ValidatingAdmissionPolicy (Kubernetes 1.30) nor Kyverno's ClusterPolicy",
+        Engine::Auto => {
+            "the cluster serves neither ValidatingAdmissionPolicy (Kubernetes 1.30) nor Kyverno's ClusterPolicy"
+        }
         Engine::Builtin => "the cluster does not serve ValidatingAdmissionPolicy (Kubernetes 1.30)",
         Engine::Kyverno => "the cluster does not serve Kyverno's ClusterPolicy",
     };
@@ -84,9 +86,7 @@ fn validating(namespace: &NamespaceFacts, groups: &[String], users: &[String]) -
         list(users),
         list(groups)
     );
-    let rule = |operation: &str, resources: &[&str]| {
-        json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": [operation], "resources": resources, "scope": "Namespaced"})
-    };
+    let rule = |operation: &str, resources: &[&str]| json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": [operation], "resources": resources, "scope": "Namespaced"});
     json!({
         "failurePolicy": "Fail",
         "matchConstraints": {

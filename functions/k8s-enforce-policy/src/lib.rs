@@ -29,10 +29,10 @@ mod restrict;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stanch_core::{Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger};
-use stanch_k8s::{
-    Compare, Kube, KubeApi, KubeSlot, NamespaceFacts, NamespaceOf, Object, ObjectRef, Resource,
+use stanch_core::{
+    Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
 };
+use stanch_k8s::{Compare, Kube, KubeApi, KubeSlot, NamespaceFacts, NamespaceOf, Object, ObjectRef, Resource};
 
 /// Puts a policy on a namespace.
 #[derive(Debug)]
@@ -152,13 +152,21 @@ impl Responder for K8sEnforcePolicy {
             about: "deny-exec: who may exec all the same",
         },
         OptionDoc { name: "allow_users", form: "list of users, default none", about: "deny-exec: the same by name" },
-        OptionDoc { name: "how", form: "label or mutate, default label", about: "restrict-pods: refuse pods, or make them comply" },
+        OptionDoc {
+            name: "how",
+            form: "label or mutate, default label",
+            about: "restrict-pods: refuse pods, or make them comply",
+        },
         OptionDoc {
             name: "force",
             form: "true or false, default false",
             about: "restrict-pods: though running pods would be refused at their next start",
         },
-        OptionDoc { name: "allow_dns", form: "true or false, default false", about: "default-deny: the cluster's DNS stays open" },
+        OptionDoc {
+            name: "allow_dns",
+            form: "true or false, default false",
+            about: "default-deny: the cluster's DNS stays open",
+        },
         OptionDoc {
             name: "new_namespaces",
             form: "true or false, default false",
@@ -204,7 +212,8 @@ async fn ours(
     };
     let mut manifest = json!({"apiVersion": resource.api_version(), "kind": resource.kind,
         "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "stanch"}}});
-    if let (Some(namespace), Some(metadata)) = (namespace, manifest.get_mut("metadata").and_then(Value::as_object_mut)) {
+    if let (Some(namespace), Some(metadata)) = (namespace, manifest.get_mut("metadata").and_then(Value::as_object_mut))
+    {
         metadata.insert("namespace".to_owned(), namespace.into());
     }
     if let (Some(fields), Value::Object(body)) = (manifest.as_object_mut(), body) {

@@ -21,7 +21,9 @@ pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Op
         };
         // One per namespace that asked for it, so that each is undone on its own; the rule is the same.
         let name = format!("{NAME}-{}", namespace.name());
-        stage.push(ours(api, &cluster_policies, None, &name, json!({"spec": generate(&spec)}), Compare::Contains).await?);
+        stage.push(
+            ours(api, &cluster_policies, None, &name, json!({"spec": generate(&spec)}), Compare::Contains).await?,
+        );
     }
     let list = List::of(policies).within(namespace.name());
     let allowing = |policy: Value| {
@@ -32,7 +34,8 @@ pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Op
         (name != NAME && (rules("ingress") || rules("egress"))).then_some(name)
     };
     let others = api.list(&list, allowing).await?;
-    let mut left = vec![said("it binds where something enforces network policies, and not pods on their node's network")];
+    let mut left =
+        vec![said("it binds where something enforces network policies, and not pods on their node's network")];
     if !others.is_empty() {
         let named: Vec<_> = others.iter().take(10).map(String::as_str).collect();
         let what = format!("{} policies go on allowing what they allow: {}", others.len(), named.join(", "));

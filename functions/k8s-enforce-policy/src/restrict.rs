@@ -21,7 +21,8 @@ pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Op
 }
 
 async fn label(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<KubeSlot>> {
-    let before = namespace.value.pointer("/metadata/labels").and_then(|labels| labels.get(ENFORCE)).and_then(Value::as_str);
+    let before =
+        namespace.value.pointer("/metadata/labels").and_then(|labels| labels.get(ENFORCE)).and_then(Value::as_str);
     let mut left = Vec::new();
     if before != Some(RESTRICTED) {
         let warnings = api.label_warnings(&namespace.object, ENFORCE, RESTRICTED).await?;
@@ -76,8 +77,12 @@ async fn drained(api: &KubeApi, namespace: &NamespaceFacts) -> Result<Option<Str
         return Ok(None);
     }
     let fields = format!("metadata.namespace={}", namespace.name());
-    let used: BTreeSet<String> =
-        api.pods_where(&fields, |_| true).await?.into_iter().filter_map(|pod| pod.node.map(|it| it.to_string())).collect();
+    let used: BTreeSet<String> = api
+        .pods_where(&fields, |_| true)
+        .await?
+        .into_iter()
+        .filter_map(|pod| pod.node.map(|it| it.to_string()))
+        .collect();
     Ok(cordoned.into_iter().find(|node| used.contains(node)))
 }
 
@@ -94,8 +99,10 @@ async fn mutate(api: &KubeApi, namespace: &NamespaceFacts) -> Result<Plan<KubeSl
     let binding = ours(api, &bindings, None, &name, json!({"spec": {"policyName": name}}), Compare::Exact).await?;
     Ok(Plan::empty().then([policy]).then([binding]).leaving([
         said("pods that run go on as they are: those that start from now on are made to comply"),
-        said("what asks for more than the standard allows (host namespaces, host paths, host ports) is not taken away: \
-              set the label for that (how: label)"),
+        said(
+            "what asks for more than the standard allows (host namespaces, host paths, host ports) is not taken away: \
+              set the label for that (how: label)",
+        ),
     ]))
 }
 

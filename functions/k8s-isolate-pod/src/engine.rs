@@ -44,7 +44,9 @@ impl Engine {
 enum Agent {
     Calico,
     Cilium,
-    VpcCni { enforces: bool },
+    VpcCni {
+        enforces: bool,
+    },
     /// One that knows `NetworkPolicy`.
     Other,
 }
@@ -113,8 +115,15 @@ impl DaemonSet {
                 Some(Agent::VpcCni { enforces: args.any(|arg| arg == "--enable-network-policy=true") })
             }
             // GKE Dataplane V2 ("anetd"): it is Cilium, but takes NetworkPolicy only.
-            "anetd" | "antrea-agent" | "kube-router" | "weave-net" | "ovnkube-node" | "azure-npm" | "kindnet"
-            | "kube-network-policies" | "cilium-agent" => Some(Agent::Other),
+            "anetd"
+            | "antrea-agent"
+            | "kube-router"
+            | "weave-net"
+            | "ovnkube-node"
+            | "azure-npm"
+            | "kindnet"
+            | "kube-network-policies"
+            | "cilium-agent" => Some(Agent::Other),
             _ => None,
         }
     }
@@ -148,9 +157,8 @@ async fn admin(api: &KubeApi) -> Result<Option<Resource>> {
 pub(crate) async fn choose(api: &KubeApi, options: &Options) -> Result<Engine> {
     let agents = agents(api).await?;
     let has = |agent: Agent| agents.contains(&agent);
-    let vpc_cni = agents.iter().any(|agent| matches!(agent, Agent::VpcCni { .. }))
-        && !has(Agent::Calico)
-        && !has(Agent::Cilium);
+    let vpc_cni =
+        agents.iter().any(|agent| matches!(agent, Agent::VpcCni { .. })) && !has(Agent::Calico) && !has(Agent::Cilium);
     let enforced = agents.iter().any(|agent| *agent != Agent::VpcCni { enforces: false });
     let none = |message: &str| Error::new(Kind::Unsupported, "plan", message).on(api.cluster().to_string());
     let found = |resource: Option<Resource>| {
@@ -232,6 +240,9 @@ mod tests {
         assert_eq!(set("kube-system", "kube-proxy", &[]), None);
         let on = set("kube-system", "aws-node", &["--enable-ipv6=false", "--enable-network-policy=true"]);
         assert_eq!(on, Some(Agent::VpcCni { enforces: true }));
-        assert_eq!(set("kube-system", "aws-node", &["--enable-network-policy=false"]), Some(Agent::VpcCni { enforces: false }));
+        assert_eq!(
+            set("kube-system", "aws-node", &["--enable-network-policy=false"]),
+            Some(Agent::VpcCni { enforces: false })
+        );
     }
 }

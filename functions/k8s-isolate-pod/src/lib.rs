@@ -38,9 +38,7 @@ use serde::Deserialize;
 use stanch_core::{
     Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
 };
-use stanch_k8s::{
-    ISOLATE, Kube, KubeApi, KubeSlot, KubeState, Label, Object, PodFacts, PodsOf, marked,
-};
+use stanch_k8s::{ISOLATE, Kube, KubeApi, KubeSlot, KubeState, Label, Object, PodFacts, PodsOf, marked};
 
 use engine::Engine;
 use policy::Rules;
@@ -145,13 +143,21 @@ impl Responder for K8sIsolatePod {
         ],
     };
     const OPTIONS: &'static [OptionDoc] = &[
-        OptionDoc { name: "engine", form: "auto, kubernetes, admin, calico or cilium; default auto", about: "what denies" },
+        OptionDoc {
+            name: "engine",
+            form: "auto, kubernetes, admin, calico or cilium; default auto",
+            about: "what denies",
+        },
         OptionDoc {
             name: "others",
             form: "exclude or leave, default exclude",
             about: "whether policies of others that allow the pod's traffic are told to leave it alone, or only reported",
         },
-        OptionDoc { name: "allow_dns", form: "true or false, default false", about: "the cluster's DNS stays reachable" },
+        OptionDoc {
+            name: "allow_dns",
+            form: "true or false, default false",
+            about: "the cluster's DNS stays reachable",
+        },
         OptionDoc {
             name: "allow_cidr",
             form: "list of networks, default none",
@@ -184,7 +190,9 @@ impl Responder for K8sIsolatePod {
             match engine::unsuitable(pod, &engine, options) {
                 None => pods.push(pod),
                 Some(why) if facts.pods.len() == 1 => {
-                    return Err(Error::new(Kind::Unsupported, "plan", why).on(format!("pod/{}/{}", pod.namespace, pod.name)));
+                    return Err(
+                        Error::new(Kind::Unsupported, "plan", why).on(format!("pod/{}/{}", pod.namespace, pod.name))
+                    );
                 }
                 Some(why) => {
                     left.push(Remaining::new(format!("pod {}/{} is not isolated: {why}", pod.namespace, pod.name)));
@@ -298,9 +306,7 @@ fn said(engine: &Engine, options: &Options) -> Vec<Remaining> {
         Remaining::new("the pod's own node can still reach it"),
     ];
     if *engine == (Engine::Kubernetes { vpc_cni: true }) {
-        left.push(Remaining::new(
-            "on the AWS VPC CNI, pods of the same owner on the same node may be cut off as well",
-        ));
+        left.push(Remaining::new("on the AWS VPC CNI, pods of the same owner on the same node may be cut off as well"));
     }
     if options.allow_dns {
         left.push(Remaining::new("DNS stays open: names can carry data out"));

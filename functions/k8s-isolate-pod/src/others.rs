@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use stanch_core::{Change, Error, Kind, Remaining, Result};
-use stanch_k8s::{Exclusion, ISOLATE, KubeApi, KubeSlot, KubeState, List, ObjectRef, PodFacts, Resource, Selector, managed_by};
+use stanch_k8s::{
+    Exclusion, ISOLATE, KubeApi, KubeSlot, KubeState, List, ObjectRef, PodFacts, Resource, Selector, managed_by,
+};
 
 /// What is to be done about the policies of others.
 #[derive(Debug, Default)]
@@ -35,7 +37,8 @@ pub(crate) async fn of_namespace(api: &KubeApi, pods: &[&PodFacts], exclude: boo
         }
         let what = format!("the policy {namespace}/{name} allows traffic of the pod");
         if let Some(tool) = managed_by(&policy) {
-            let what = format!("{what}, and {tool} keeps it: change it in its repository, the pod is not isolated until then");
+            let what =
+                format!("{what}, and {tool} keeps it: change it in its repository, the pod is not isolated until then");
             others.left.push(Remaining::new(what));
         } else if exclude {
             let policy = ObjectRef {
@@ -56,7 +59,9 @@ pub(crate) async fn of_namespace(api: &KubeApi, pods: &[&PodFacts], exclude: boo
 
 /// Kubernetes: "Network Policies": a policy with no rule for a direction allows nothing in it.
 fn allows(policy: &Value) -> bool {
-    let rules = |direction: &str| policy.pointer(&format!("/spec/{direction}")).and_then(Value::as_array).is_some_and(|it| !it.is_empty());
+    let rules = |direction: &str| {
+        policy.pointer(&format!("/spec/{direction}")).and_then(Value::as_array).is_some_and(|it| !it.is_empty())
+    };
     rules("ingress") || rules("egress")
 }
 
@@ -67,7 +72,11 @@ const ABOVE: [(&str, &str); 2] = [("adminnetworkpolicies", "Allow"), ("clusterne
 ///
 /// # Errors
 /// [`Kind::Conflict`], naming the policy.
-pub(crate) async fn above(api: &KubeApi, pods: &[&PodFacts], namespaces: &BTreeMap<String, BTreeMap<String, String>>) -> Result<()> {
+pub(crate) async fn above(
+    api: &KubeApi,
+    pods: &[&PodFacts],
+    namespaces: &BTreeMap<String, BTreeMap<String, String>>,
+) -> Result<()> {
     for (plural, action) in ABOVE {
         let Some(resource) = api.serves("policy.networking.k8s.io", plural).await? else { continue };
         for policy in api.list(&List::of(resource), Some::<Value>).await? {
@@ -93,8 +102,13 @@ fn lets_pass(
     if policy.pointer("/spec/tier").and_then(Value::as_str) == Some("Baseline") {
         return false;
     }
-    let rules = |direction: &str| policy.pointer(&format!("/spec/{direction}")).and_then(Value::as_array).cloned().unwrap_or_default();
-    let passes = [rules("ingress"), rules("egress")].concat().iter().any(|rule| rule.get("action").and_then(Value::as_str) == Some(action));
+    let rules = |direction: &str| {
+        policy.pointer(&format!("/spec/{direction}")).and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    let passes = [rules("ingress"), rules("egress")]
+        .concat()
+        .iter()
+        .any(|rule| rule.get("action").and_then(Value::as_str) == Some(action));
     let none = BTreeMap::new();
     let namespace = namespaces.get(pod.namespace.as_str()).unwrap_or(&none);
     let selects = |path: &str, labels: &BTreeMap<String, String>| {

@@ -31,14 +31,20 @@ pub(crate) async fn changes(api: &KubeApi, pod: &PodFacts) -> Result<(Vec<Change
         selectors.extend(selector_of(&owner.value));
         let kind = owner.object.resource.kind.as_str();
         left.extend(match kind {
-            "StatefulSet" => Some("its StatefulSet cannot start a successor of the same name while the pod is there".to_owned()),
+            "StatefulSet" => {
+                Some("its StatefulSet cannot start a successor of the same name while the pod is there".to_owned())
+            }
             "Job" | "CronJob" => Some(format!("its {kind} starts the work anew in another pod")),
             kind => Some(format!("its {kind} starts a successor, from the same template")),
         });
     }
     let keys: BTreeSet<String> = selectors.iter().flat_map(Selector::keys).map(str::to_owned).collect();
-    let dropped: std::collections::BTreeMap<&str, &str> =
-        pod.labels.iter().filter(|(key, _)| keys.contains(*key)).map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let dropped: std::collections::BTreeMap<&str, &str> = pod
+        .labels
+        .iter()
+        .filter(|(key, _)| keys.contains(*key))
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
     let mut changes: Vec<_> = dropped
         .iter()
         .map(|(key, value)| Change {

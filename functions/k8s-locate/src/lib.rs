@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::join_all;
 use serde::Deserialize;
 use stanch_core::{
-    Finding, IncidentId, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Target, Trigger,
-    names::KubeName,
+    Finding, IncidentId, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Target,
+    Trigger, names::KubeName,
 };
 use stanch_k8s::{
     Container, ImageName, Kube, KubeApi, KubeSlot, List, Locate, Machine, PodFacts, Resource, Role, next_order,
@@ -53,7 +53,8 @@ const FEW: usize = 5;
 
 impl Responder for K8sLocate {
     const NAME: &'static str = "k8s-locate";
-    const ABOUT: &'static str = "Finds the pods behind what an alert names, with node, cloud instance and service account.";
+    const ABOUT: &'static str =
+        "Finds the pods behind what an alert names, with node, cloud instance and service account.";
     const UNDO: &'static str = "It reads only: there is nothing to undo.";
     const TRIGGER: Trigger = Trigger::Event;
     const GENTLE: bool = true;
@@ -101,7 +102,10 @@ impl Responder for K8sLocate {
             left.push(Remaining::new("no pod that has not ended was found"));
         }
         if facts.pods.len() > shown.len() {
-            left.push(Remaining::new(format!("{} further pods were found: raise the option most", facts.pods.len() - shown.len())));
+            left.push(Remaining::new(format!(
+                "{} further pods were found: raise the option most",
+                facts.pods.len() - shown.len()
+            )));
         }
         left.extend(nodes.left(&mark.incident));
         if !facts.pods.is_empty() {
@@ -119,7 +123,15 @@ fn finding(pod: &PodFacts, nodes: &Nodes, image: Option<&ImageName>) -> Finding 
         ("uid".into(), pod.uid.to_string()),
         ("phase".into(), pod.phase.clone()),
         ("service-account".into(), pod.service_account.clone()),
-        ("images".into(), pod.containers.iter().filter(|it| image.is_none_or(|image| image.is_run_by(it))).map(runs).collect::<Vec<_>>().join(" ")),
+        (
+            "images".into(),
+            pod.containers
+                .iter()
+                .filter(|it| image.is_none_or(|image| image.is_run_by(it)))
+                .map(runs)
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
     ]
     .into();
     if let Some(node) = &pod.node {

@@ -23,8 +23,8 @@ use stanch_core::{
     Change, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Target, Trigger,
 };
 use stanch_k8s::{
-    Annotation, Kube, KubeApi, KubeSlot, KubeState, Label, ObjectRef, PodsOf, checked_annotations, checked_labels, marked,
-    next_order,
+    Annotation, Kube, KubeApi, KubeSlot, KubeState, Label, ObjectRef, PodsOf, checked_annotations, checked_labels,
+    marked, next_order,
 };
 
 /// Labels what an alert names.
@@ -104,10 +104,11 @@ impl Responder for K8sMark {
         };
         if let Some(node) = &facts.node {
             add(node.object_ref(), &node.labels, &node.annotations);
-            left.push(
-                Remaining::new("a mark keeps nothing away from the node")
-                    .next(next_order("k8s-cordon-node", &mark.incident, node.target().into())),
-            );
+            left.push(Remaining::new("a mark keeps nothing away from the node").next(next_order(
+                "k8s-cordon-node",
+                &mark.incident,
+                node.target().into(),
+            )));
         } else {
             for pod in &facts.pods {
                 add(pod.object_ref(), &pod.labels, &pod.annotations);

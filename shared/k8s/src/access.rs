@@ -14,8 +14,8 @@ use kube::{
     Client, Config,
     config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
-use secrecy::ExposeSecret as _;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
+use secrecy::ExposeSecret as _;
 use stanch_core::{Error, Kind, Result, target::Cluster};
 use stanch_gke::Gke;
 

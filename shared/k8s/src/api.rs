@@ -15,7 +15,11 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessR
 use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stanch_core::{Error, Kind, Result, names::{KubeName, Namespace}, target::Cluster};
+use stanch_core::{
+    Error, Kind, Result,
+    names::{KubeName, Namespace},
+    target::Cluster,
+};
 
 use crate::{
     NodeFacts, ObjectRef, Resource,
@@ -253,7 +257,7 @@ impl KubeApi {
 
     /// Creates an object. A field that the server does not know is an error.
     pub(crate) async fn create(&self, object: &ObjectRef, manifest: &Value) -> Result<()> {
-        let path = object.resource.path(object.namespace.as_ref().map(|it| it.as_str()));
+        let path = object.resource.path(object.namespace.as_ref().map(Namespace::as_str));
         let request = Request::post(format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict"))
             .header(header::CONTENT_TYPE, "application/json");
         self.write("create", object, request, manifest.to_string().into_bytes()).await
@@ -261,9 +265,8 @@ impl KubeApi {
 
     /// Replaces an object; the manifest names the version that it replaces.
     pub(crate) async fn replace(&self, object: &ObjectRef, manifest: &Value) -> Result<()> {
-        let request =
-            Request::put(format!("{}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict", object.path()))
-                .header(header::CONTENT_TYPE, "application/json");
+        let request = Request::put(format!("{}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict", object.path()))
+            .header(header::CONTENT_TYPE, "application/json");
         self.write("update", object, request, manifest.to_string().into_bytes()).await
     }
 

@@ -82,7 +82,9 @@ fn aggregated(document: &Value) -> Vec<Resource> {
             continue;
         };
         for version in items(&group, "versions") {
-            let Some(number) = version.get("version").and_then(Value::as_str).filter(|it| is_name(it)) else { continue };
+            let Some(number) = version.get("version").and_then(Value::as_str).filter(|it| is_name(it)) else {
+                continue;
+            };
             for resource in items(&version, "resources") {
                 let text = |path: &str| resource.pointer(path).and_then(Value::as_str);
                 let (Some(plural), Some(kind)) = (text("/resource"), text("/responseKind/kind")) else { continue };

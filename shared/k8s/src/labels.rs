@@ -17,7 +17,8 @@ pub fn checked_labels(option: &str, labels: &BTreeMap<String, String>) -> Result
     for (key, value) in labels {
         checked_key(option, key)?;
         if !(value.is_empty() || is_word(value)) {
-            let message = "has a value that is none: at most 63 of letters, digits and -_., a letter or digit at each end";
+            let message =
+                "has a value that is none: at most 63 of letters, digits and -_., a letter or digit at each end";
             return Err(Error::invalid(option, message));
         }
     }
@@ -60,7 +61,9 @@ fn checked_key(option: &str, key: &str) -> Result<()> {
         return Err(Error::invalid(option, "has a key that is none: PREFIX/NAME or NAME"));
     }
     match prefix {
-        Some("stanch.dev") => Err(Error::invalid(option, "has a key of stanch.dev, whose marks are set by other means")),
+        Some("stanch.dev") => {
+            Err(Error::invalid(option, "has a key of stanch.dev, whose marks are set by other means"))
+        }
         Some(prefix) if prefix.ends_with("kubernetes.io") || prefix.ends_with("k8s.io") => {
             Err(Error::invalid(option, "has a key of Kubernetes itself, which means something to it"))
         }
@@ -98,7 +101,8 @@ mod tests {
 
     #[test]
     fn what_is_no_label_is_refused() {
-        let check = |key: &str, value: &str| checked_labels("labels", &BTreeMap::from([(key.to_owned(), value.to_owned())]));
+        let check =
+            |key: &str, value: &str| checked_labels("labels", &BTreeMap::from([(key.to_owned(), value.to_owned())]));
         for (key, value) in [("quarantine", "true"), ("example.com/status", "compromised"), ("a", "")] {
             assert!(check(key, value).is_ok(), "{key}={value}");
         }

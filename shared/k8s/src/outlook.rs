@@ -35,14 +35,18 @@ impl KubeApi {
         for name in nodes.iter().take(NAMED) {
             let node = Node { cluster: self.cluster().clone(), name: name.clone(), uid: None };
             left.push(
-                Remaining::new(format!("the node {name} and whatever else runs on it are untouched"))
-                    .next(next_order("k8s-cordon-node", incident, node.into())),
+                Remaining::new(format!("the node {name} and whatever else runs on it are untouched")).next(next_order(
+                    "k8s-cordon-node",
+                    incident,
+                    node.into(),
+                )),
             );
         }
         if nodes.len() > NAMED {
             left.push(Remaining::new(format!("and {} further nodes", nodes.len() - NAMED)));
         }
-        let mut accounts: Vec<_> = facts.pods.iter().map(|pod| (&pod.namespace, pod.service_account.as_str())).collect();
+        let mut accounts: Vec<_> =
+            facts.pods.iter().map(|pod| (&pod.namespace, pod.service_account.as_str())).collect();
         accounts.sort();
         accounts.dedup();
         for (namespace, name) in accounts.into_iter().take(NAMED) {
@@ -66,14 +70,15 @@ impl KubeApi {
             // Containment does not wait for a count.
             Err(error) => return vec![Remaining::new(format!("its siblings are not listed: {error}"))],
         };
-        let mut left: Vec<_> = siblings
-            .iter()
-            .take(NAMED)
-            .map(|it| {
-                Remaining::new(format!("its sibling {}/{} goes on as before", it.namespace, it.name))
-                    .next(next_order(responder, incident, Target::from(it.target())))
-            })
-            .collect();
+        let mut left: Vec<_> =
+            siblings
+                .iter()
+                .take(NAMED)
+                .map(|it| {
+                    Remaining::new(format!("its sibling {}/{} goes on as before", it.namespace, it.name))
+                        .next(next_order(responder, incident, Target::from(it.target())))
+                })
+                .collect();
         if siblings.len() > NAMED {
             left.push(Remaining::new(format!("and {} further siblings", siblings.len() - NAMED)));
         }

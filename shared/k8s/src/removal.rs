@@ -16,7 +16,10 @@ use k8s_openapi::{
 use kube::core::Status;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stanch_core::{Error, Kind, Result, names::{KubeName, Namespace}};
+use stanch_core::{
+    Error, Kind, Result,
+    names::{KubeName, Namespace},
+};
 
 use crate::{
     KubeApi, ObjectRef, Resource,
@@ -92,7 +95,8 @@ impl KubeApi {
         let call = Call { verb: "create", resource: "pods/eviction", object: &object };
         let body =
             serde_json::to_vec(&eviction(pod, grace)).map_err(|_| call.error(Kind::Internal, "it is no JSON"))?;
-        let request = Request::post(format!("{}/eviction", pod.path())).header(header::CONTENT_TYPE, "application/json");
+        let request =
+            Request::post(format!("{}/eviction", pod.path())).header(header::CONTENT_TYPE, "application/json");
         let _turn = self.traffic().turn().await;
         let answer = wire::exchange(self.client(), call, request, body).await?;
         match answer.status {
@@ -151,7 +155,8 @@ fn ending(meta: &Value) -> Option<String> {
     Some(if finalizers.is_empty() {
         "it is terminating".to_owned()
     } else {
-        let shown: String = finalizers.join(", ").chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(200).collect();
+        let shown: String =
+            finalizers.join(", ").chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(200).collect();
         format!("it is terminating, and held by the finalizer {shown}")
     })
 }
@@ -166,9 +171,10 @@ fn held(call: Call<'_>, pod: &ObjectRef, answer: &Answer) -> Error {
     if let (429, Some(cause)) = (code, budget) {
         let name = cause.message.strip_prefix("The disruption budget ").and_then(|rest| rest.split(' ').next());
         let name = name.and_then(|name| name.parse::<KubeName>().ok());
-        let named = name.map_or_else(|| "a disruption budget".to_owned(), |name| {
-            format!("the disruption budget {}/{name}", pod.namespace.as_ref().map_or("", Namespace::as_str))
-        });
+        let named = name.map_or_else(
+            || "a disruption budget".to_owned(),
+            |name| format!("the disruption budget {}/{name}", pod.namespace.as_ref().map_or("", Namespace::as_str)),
+        );
         return call.error(Kind::Throttled, format!("{named} does not let it go")).retry_after(plain.wait());
     }
     if code == 500 && status.message.contains("more than one PodDisruptionBudget") {
@@ -215,7 +221,11 @@ mod tests {
     fn what_blocks_is_named_and_waited_for() {
         let answer = |code: u16, status: Value| {
             let status_code = StatusCode::from_u16(code).expect("a code");
-            held(CALL, &pod(), &Answer { status: status_code, headers: http::HeaderMap::new(), body: status.to_string().into() })
+            held(
+                CALL,
+                &pod(),
+                &Answer { status: status_code, headers: http::HeaderMap::new(), body: status.to_string().into() },
+            )
         };
         let budget = |message: &str, seconds: u32| {
             json!({"code": 429, "details": {"retryAfterSeconds": seconds,

@@ -19,7 +19,8 @@ pub struct RunsAs {
 impl RunsAs {
     /// The pods that none of the workloads replaces.
     pub fn stranded(&self) -> impl Iterator<Item = &PodFacts> {
-        let own: BTreeSet<_> = self.workloads.iter().filter_map(|it| it.object.uid.as_ref()).map(ToString::to_string).collect();
+        let own: BTreeSet<_> =
+            self.workloads.iter().filter_map(|it| it.object.uid.as_ref()).map(ToString::to_string).collect();
         let selectors: Vec<_> = self.workloads.iter().filter_map(|it| selector_of(&it.value)).collect();
         self.pods.iter().filter(move |pod| {
             let Some(owner) = &pod.owner else { return true };
@@ -39,7 +40,8 @@ impl KubeApi {
         let namespace = account.namespace.as_ref().map_or("", Namespace::as_str);
         let name = account.name.as_str();
         let mut workloads = Vec::new();
-        for (plural, kind) in [("daemonsets", "DaemonSet"), ("deployments", "Deployment"), ("statefulsets", "StatefulSet")]
+        for (plural, kind) in
+            [("daemonsets", "DaemonSet"), ("deployments", "Deployment"), ("statefulsets", "StatefulSet")]
         {
             let resource = Resource::new("apps", "v1", plural, kind);
             let list = List::of(resource.clone()).within(namespace);

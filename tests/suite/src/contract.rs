@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::{Skipping, incident, order};
 use serde_json::Value;
 use stanch_core::{
     DoneState, Driver, Guard, IncidentId, Kind, Limits, Mode, Report, Request, Responder, Status, Store, Target,
     set_brake,
 };
 use stanch_range::proxy::{Fault, Proxy};
-use crate::{Skipping, incident, order};
 
 /// No responder makes more calls than this for one order; a kill beyond it would test nothing.
 const MOST_CALLS: usize = 60;

@@ -88,7 +88,10 @@ async fn without_nodes_or_class_nothing_is_done(cluster: &Cluster) {
     }
     assert_eq!(cluster.get(&resource("Deployment"), &namespace, &name).unwrap()["spec"], before);
     let cordoned = cluster.node(&json!({"metadata": {"labels": {"pool": "closed"}}, "spec": {"unschedulable": true}}));
-    let report = cluster.ward::<K8sConfineWorkload>().run(Mode::Apply, &target, json!({"node_selector": {"pool": "closed"}})).await;
+    let report = cluster
+        .ward::<K8sConfineWorkload>()
+        .run(Mode::Apply, &target, json!({"node_selector": {"pool": "closed"}}))
+        .await;
     assert!(report.reason.as_ref().unwrap().contains("are cordoned"), "{cordoned}: {report:#?}");
 }
 
@@ -139,7 +142,10 @@ async fn what_cannot_be_confined(cluster: &Cluster) {
         assert_eq!(report.error, Some(Kind::Unsupported), "{report:#?}");
         assert!(report.reason.as_ref().unwrap().contains(says), "{report:#?}");
     }
-    let report = cluster.ward::<K8sConfineWorkload>().run(Mode::Apply, &kube::workload("Gadget", &namespace, "x"), Value::Null).await;
+    let report = cluster
+        .ward::<K8sConfineWorkload>()
+        .run(Mode::Apply, &kube::workload("Gadget", &namespace, "x"), Value::Null)
+        .await;
     assert_eq!(report.error, Some(Kind::Invalid), "{report:#?}");
 }
 
@@ -166,7 +172,10 @@ async fn the_pods_that_are_replaced_are_named(cluster: &Cluster) {
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     assert!(matches!(&report.target, Some(Target::Workload(it)) if it.name.as_str() == name), "{report:#?}");
     let left = remaining(&report);
-    assert!(left.contains(&format!("the memory of {namespace}/{pod} is lost")) && left.contains("Argo CD keeps"), "{left}");
+    assert!(
+        left.contains(&format!("the memory of {namespace}/{pod} is lost")) && left.contains("Argo CD keeps"),
+        "{left}"
+    );
     if cluster.is_real() {
         // There is no scheduler: the new pods stay pending, and that is said.
         assert!(report.changes[0].error.is_some(), "it settles: {report:#?}");
@@ -236,7 +245,11 @@ impl Subject for Deployments {
     }
 
     fn assert_contained(&self, state: &Value) {
-        assert_eq!(state["template"]["spec"]["nodeSelector"], json!({"disk": "ssd", ISOLATOR: "isolator"}), "{state:#}");
+        assert_eq!(
+            state["template"]["spec"]["nodeSelector"],
+            json!({"disk": "ssd", ISOLATOR: "isolator"}),
+            "{state:#}"
+        );
         assert_eq!(state["template"]["spec"]["tolerations"].as_array().unwrap().len(), 2, "{state:#}");
     }
 

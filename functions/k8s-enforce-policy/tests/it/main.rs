@@ -54,12 +54,26 @@ fn exec(cluster: &Cluster, token: &str, method: &str, namespace: &str, pod: &str
 async fn exec_is_denied_and_allowed_again(cluster: &Cluster) {
     let (namespace, open) = (cluster.namespace(&json!({})), cluster.namespace(&json!({})));
     let (pod, other) = (cluster.bare_pod(&namespace, &json!({})), cluster.bare_pod(&open, &json!({})));
-    let verbs = [("create", "", "pods/exec"), ("get", "", "pods/exec"), ("create", "", "pods/attach"), ("create", "", "pods/portforward")];
+    let verbs = [
+        ("create", "", "pods/exec"),
+        ("get", "", "pods/exec"),
+        ("create", "", "pods/attach"),
+        ("create", "", "pods/portforward"),
+    ];
     let attacker = cluster.token(&verbs);
-    let ways = [("POST", "exec?command=sh&stdout=true"), ("GET", "exec?command=sh&stdout=true"), ("POST", "attach?stdout=true"), ("POST", "portforward")];
+    let ways = [
+        ("POST", "exec?command=sh&stdout=true"),
+        ("GET", "exec?command=sh&stdout=true"),
+        ("POST", "attach?stdout=true"),
+        ("POST", "portforward"),
+    ];
     if cluster.is_real() {
         for (method, how) in ways {
-            assert_ne!(exec(cluster, &attacker, method, &namespace, &pod, how), 403, "{method} {how}: it was possible before");
+            assert_ne!(
+                exec(cluster, &attacker, method, &namespace, &pod, how),
+                403,
+                "{method} {how}: it was possible before"
+            );
         }
     }
     let ward = cluster.ward::<K8sEnforcePolicy>();
@@ -69,7 +83,9 @@ async fn exec_is_denied_and_allowed_again(cluster: &Cluster) {
     assert!(remaining(&report).contains("sessions that are open go on"), "{report:#?}");
     if cluster.is_real() {
         for (method, how) in ways {
-            cluster.until(&format!("{method} {how} is denied"), || exec(cluster, &attacker, method, &namespace, &pod, how) == 403);
+            cluster.until(&format!("{method} {how} is denied"), || {
+                exec(cluster, &attacker, method, &namespace, &pod, how) == 403
+            });
             assert_ne!(exec(cluster, &attacker, method, &open, &other, how), 403, "another namespace is not touched");
         }
         // An ephemeral container is another way in.
@@ -83,7 +99,9 @@ async fn exec_is_denied_and_allowed_again(cluster: &Cluster) {
     assert!(cluster.get(VALIDATING, "", &format!("stanch-deny-exec-{namespace}")).is_none());
     if cluster.is_real() {
         for (method, how) in ways {
-            cluster.until(&format!("{method} {how} is allowed"), || exec(cluster, &attacker, method, &namespace, &pod, how) != 403);
+            cluster.until(&format!("{method} {how} is allowed"), || {
+                exec(cluster, &attacker, method, &namespace, &pod, how) != 403
+            });
         }
         // Whoever is let in by name gets in.
         let user = claim_user(&attacker);
@@ -114,7 +132,10 @@ async fn names_cannot_leave_their_quotes(cluster: &Cluster) {
 }
 
 async fn pods_are_restricted_by_label(cluster: &Cluster) {
-    let enforce = |namespace: &str| cluster.get("v1/namespaces", "", namespace).unwrap()["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].clone();
+    let enforce = |namespace: &str| {
+        cluster.get("v1/namespaces", "", namespace).unwrap()["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+            .clone()
+    };
     let options = json!({"policy": "restrict-pods"});
     let empty = cluster.namespace(&json!({"pod-security.kubernetes.io/enforce": "baseline"}));
     let ward = cluster.ward::<K8sEnforcePolicy>();
@@ -124,7 +145,9 @@ async fn pods_are_restricted_by_label(cluster: &Cluster) {
     if cluster.is_real() {
         let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "main", "image": "example.com/app:1"}]}});
         let path = format!("/api/v1/namespaces/{empty}/pods");
-        cluster.until("a plain pod is refused", || cluster.admin("POST", &format!("{path}?dryRun=All"), "application/json", Some(&pod)).0 == 403);
+        cluster.until("a plain pod is refused", || {
+            cluster.admin("POST", &format!("{path}?dryRun=All"), "application/json", Some(&pod)).0 == 403
+        });
     }
     assert_eq!(ward.run(Mode::Revert, &kube::namespace(&empty), Value::Null).await.status, Status::Reverted);
     assert_eq!(enforce(&empty), "baseline");
@@ -166,13 +189,20 @@ async fn pods_are_made_to_comply(cluster: &Cluster) {
         let made = made();
         for list in ["containers", "initContainers"] {
             let context = &made["spec"][list][0]["securityContext"];
-            assert_eq!((&context["privileged"], &context["capabilities"]["drop"]), (&json!(false), &json!(["ALL"])), "{made:#}");
+            assert_eq!(
+                (&context["privileged"], &context["capabilities"]["drop"]),
+                (&json!(false), &json!(["ALL"])),
+                "{made:#}"
+            );
         }
         // The standard itself agrees.
         let strict = cluster.namespace(&json!({"pod-security.kubernetes.io/enforce": "restricted"}));
         let mut copy = made;
         copy["metadata"] = json!({"name": "p"});
-        copy["spec"].as_object_mut().unwrap().retain(|key, _| ["containers", "initContainers", "securityContext"].contains(&key.as_str()));
+        copy["spec"]
+            .as_object_mut()
+            .unwrap()
+            .retain(|key, _| ["containers", "initContainers", "securityContext"].contains(&key.as_str()));
         let path = format!("/api/v1/namespaces/{strict}/pods?dryRun=All");
         cluster.until("the namespace takes pods", || cluster.get("v1/serviceaccounts", &strict, "default").is_some());
         let (status, answer) = cluster.admin("POST", &path, "application/json", Some(&copy));
@@ -185,14 +215,22 @@ async fn pods_are_made_to_comply(cluster: &Cluster) {
 
 async fn no_traffic_by_default(cluster: &Cluster) {
     let namespace = cluster.namespace(&json!({}));
-    cluster.create(POLICIES, &namespace, "web", &json!({"spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}}));
+    cluster.create(
+        POLICIES,
+        &namespace,
+        "web",
+        &json!({"spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}}),
+    );
     let target = kube::namespace(&namespace);
     let ward = cluster.ward::<K8sEnforcePolicy>();
     let report = ward.run(Mode::Apply, &target, json!({"policy": "default-deny"})).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     let spec = cluster.get(POLICIES, &namespace, "stanch-default-deny").unwrap()["spec"].clone();
     assert_eq!(spec["policyTypes"], json!(["Ingress", "Egress"]));
-    assert!(spec.get("ingress").is_none_or(|it| it == &json!([])) && spec.get("egress").is_none_or(|it| it == &json!([])), "{spec}");
+    assert!(
+        spec.get("ingress").is_none_or(|it| it == &json!([])) && spec.get("egress").is_none_or(|it| it == &json!([])),
+        "{spec}"
+    );
     assert!(remaining(&report).contains("go on allowing what they allow: web"), "{report:#?}");
     assert_eq!(ward.run(Mode::Revert, &target, Value::Null).await.status, Status::Reverted);
     assert!(cluster.get(POLICIES, &namespace, "stanch-default-deny").is_none());
@@ -224,7 +262,9 @@ fn serve_kyverno(cluster: &Cluster) -> bool {
     let definition: Value = serde_saphyr::from_str(&text).unwrap();
     let name = definition["metadata"]["name"].as_str().unwrap();
     cluster.create("apiextensions.k8s.io/v1/customresourcedefinitions", "", name, &definition);
-    cluster.until("cluster policies are served", || cluster.admin("GET", "/apis/kyverno.io/v1/clusterpolicies", "", None).0 == 200);
+    cluster.until("cluster policies are served", || {
+        cluster.admin("GET", "/apis/kyverno.io/v1/clusterpolicies", "", None).0 == 200
+    });
     true
 }
 
@@ -235,7 +275,10 @@ async fn with_kyverno(cluster: &Cluster) {
     if !serve_kyverno(cluster) {
         return;
     }
-    for options in [json!({"engine": "kyverno", "allow_users": ["jane@example.com"]}), json!({"policy": "default-deny", "new_namespaces": true})] {
+    for options in [
+        json!({"engine": "kyverno", "allow_users": ["jane@example.com"]}),
+        json!({"policy": "default-deny", "new_namespaces": true}),
+    ] {
         let namespace = cluster.namespace(&json!({}));
         let target = kube::namespace(&namespace);
         let ward = cluster.ward::<K8sEnforcePolicy>();
@@ -251,8 +294,10 @@ async fn with_kyverno(cluster: &Cluster) {
 }
 
 async fn rights(cluster: &Cluster) {
-    let of = |options: Value| move |cluster: &Cluster| (kube::namespace(&cluster.namespace(&json!({}))), options.clone());
-    let (exec, restrict, deny) = (of(Value::Null), of(json!({"policy": "restrict-pods"})), of(json!({"policy": "default-deny"})));
+    let of =
+        |options: Value| move |cluster: &Cluster| (kube::namespace(&cluster.namespace(&json!({}))), options.clone());
+    let (exec, restrict, deny) =
+        (of(Value::Null), of(json!({"policy": "restrict-pods"})), of(json!({"policy": "default-deny"})));
     let (mutate, kyverno) = (of(json!({"policy": "restrict-pods", "how": "mutate"})), of(json!({"engine": "kyverno"})));
     let by_pod = |cluster: &Cluster| {
         let namespace = cluster.namespace(&json!({}));
@@ -271,7 +316,8 @@ async fn rights(cluster: &Cluster) {
     }
     let (m, b) = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings");
     let name = |verb: &str, resource: &str| format!("{verb} {resource}");
-    let mutating: Vec<String> = ["get", "create", "delete"].iter().flat_map(|verb| [name(verb, m), name(verb, b)]).collect();
+    let mutating: Vec<String> =
+        ["get", "create", "delete"].iter().flat_map(|verb| [name(verb, m), name(verb, b)]).collect();
     let mutating: Vec<&str> = mutating.iter().map(String::as_str).collect();
     least_privilege::<K8sEnforcePolicy>(
         cluster,
@@ -280,7 +326,10 @@ async fn rights(cluster: &Cluster) {
             (&["patch namespaces"], &restrict),
             (&["get pods"], &by_pod),
             (&["list nodes", "list pods"], &forced),
-            (&["get networkpolicies", "list networkpolicies", "create networkpolicies", "delete networkpolicies"], &deny),
+            (
+                &["get networkpolicies", "list networkpolicies", "create networkpolicies", "delete networkpolicies"],
+                &deny,
+            ),
             (&mutating, &mutate),
             (&["get clusterpolicies", "create clusterpolicies", "delete clusterpolicies"], &kyverno),
         ],
@@ -312,12 +361,22 @@ impl Subject for Namespaces {
     fn assert_contained(&self, state: &Value) {
         assert_eq!(state["binding"]["validationActions"], json!(["Deny"]), "{state:#}");
         let rules = state["policy"]["matchConstraints"]["resourceRules"].to_string();
-        assert!(["pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers"].iter().all(|it| rules.contains(it)), "{rules}");
+        assert!(
+            ["pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers"]
+                .iter()
+                .all(|it| rules.contains(it)),
+            "{rules}"
+        );
     }
 
     fn drift(&self, cluster: &Cluster, target: &Target) -> Option<&'static str> {
         let name = format!("stanch-deny-exec-{}", name(target));
-        cluster.edit("admissionregistration.k8s.io/v1/validatingadmissionpolicybindings", "", &name, &json!({"spec": {"validationActions": ["Audit"]}}));
+        cluster.edit(
+            "admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
+            "",
+            &name,
+            &json!({"spec": {"validationActions": ["Audit"]}}),
+        );
         Some("validatingadmissionpolicybinding")
     }
 

@@ -65,7 +65,9 @@ fn only(cluster: &Cluster, engine: &str) -> Value {
 fn is_served(cluster: &Cluster, group: &str, version: &str, plural: &str) -> bool {
     match &cluster.server {
         stanch_suite::kube::Server::Simulator(simulator) => simulator.is_served(&format!("{plural}.{group}")),
-        stanch_suite::kube::Server::Real(_) => cluster.admin("GET", &format!("/apis/{group}/{version}/{plural}"), "", None).0 == 200,
+        stanch_suite::kube::Server::Real(_) => {
+            cluster.admin("GET", &format!("/apis/{group}/{version}/{plural}"), "", None).0 == 200
+        }
     }
 }
 
@@ -104,7 +106,12 @@ pub(crate) fn weakened(engine: &'static str) -> impl Fn(&Cluster) -> (Target, Va
         let namespace = if namespaced { pod.namespace.as_str() } else { "" };
         let tier = if engine.starts_with("calico") { "default." } else { "" };
         let weak = json!({"apiVersion": format!("{group}/{version}"), "kind": kind, "spec": {"weak": true}});
-        cluster.create(&format!("{group}/{version}/{plural}"), namespace, &format!("{tier}stanch-isolate-{}", id(engine.trim_end_matches("-storage"))), &weak);
+        cluster.create(
+            &format!("{group}/{version}/{plural}"),
+            namespace,
+            &format!("{tier}stanch-isolate-{}", id(engine.trim_end_matches("-storage"))),
+            &weak,
+        );
         (target, options)
     }
 }
@@ -140,7 +147,12 @@ async fn an_allow_of_an_administrator_is_a_failure(cluster: &Cluster) {
         assert_eq!(report.status, Status::Applied, "{report:#?}");
         cluster.delete(resource, "", "monitoring");
         // For the next round the first pod is free again.
-        cluster.edit("v1/pods", target.namespace().unwrap().as_str(), pod_of(&target), &json!({"metadata": {"labels": {crate::ISOLATE: null}}}));
+        cluster.edit(
+            "v1/pods",
+            target.namespace().unwrap().as_str(),
+            pod_of(&target),
+            &json!({"metadata": {"labels": {crate::ISOLATE: null}}}),
+        );
     }
 }
 
@@ -192,11 +204,15 @@ async fn each_engine_writes_its_own_policy(cluster: &Cluster) {
         match engine {
             "cilium" => valid_for_cilium(policy),
             "calico" | "calico-storage" => documented_by_calico(policy),
-            _ => assert_eq!((&policy["spec"]["priority"], &policy["spec"]["egress"][0]["action"]), (&json!(0), &json!("Deny"))),
+            _ => assert_eq!(
+                (&policy["spec"]["priority"], &policy["spec"]["egress"][0]["action"]),
+                (&json!(0), &json!("Deny"))
+            ),
         }
         assert_eq!(policy["kind"], kind);
         if !engine.starts_with("calico") {
-            let exception = ward.run_for("inc-2", Mode::Plan, &target, json!({"engine": engine, "allow_dns": true})).await;
+            let exception =
+                ward.run_for("inc-2", Mode::Plan, &target, json!({"engine": engine, "allow_dns": true})).await;
             assert_eq!(exception.error, Some(Kind::Invalid), "{exception:#?}");
         }
         let back = ward.run(Mode::Revert, &target, Value::Null).await;
@@ -237,11 +253,15 @@ fn valid_for_cilium(policy: &Value) {
 
 /// A package, installed once into the cache of the tests.
 fn npm(package: &str) -> Option<PathBuf> {
-    let cache = std::env::var_os("STANCH_CACHE").map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.cache")), PathBuf::from);
+    let cache = std::env::var_os("STANCH_CACHE")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.cache")), PathBuf::from);
     let folder = cache.join("npm").join(package.replace(['/', '@'], "_"));
     if !folder.join("node_modules").is_dir() {
         std::fs::create_dir_all(&folder).unwrap();
-        let done = Command::new("npm").args(["install", "--no-audit", "--no-fund", "--silent", package]).current_dir(&folder).output();
+        let done = Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--silent", package])
+            .current_dir(&folder)
+            .output();
         if !done.as_ref().is_ok_and(|it| it.status.success()) {
             skipped("Cilium's schema", "npm cannot install it here");
             return None;

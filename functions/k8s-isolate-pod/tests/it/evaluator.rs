@@ -75,10 +75,12 @@ impl Seen {
         }
         selecting.iter().any(|policy| {
             policy["spec"][rules].as_array().into_iter().flatten().any(|rule| {
-                let by_peer = rule[peers].as_array().is_none_or(|list| {
-                    list.is_empty() || list.iter().any(|it| self.is_peer(it, namespace, peer))
-                });
-                let by_port = rule["ports"].as_array().is_none_or(|list| list.is_empty() || list.iter().any(|it| is_port(it, port)));
+                let by_peer = rule[peers]
+                    .as_array()
+                    .is_none_or(|list| list.is_empty() || list.iter().any(|it| self.is_peer(it, namespace, peer)));
+                let by_port = rule["ports"]
+                    .as_array()
+                    .is_none_or(|list| list.is_empty() || list.iter().any(|it| is_port(it, port)));
                 by_peer && by_port
             })
         })
@@ -86,7 +88,9 @@ impl Seen {
 
     fn labels_of(&self, end: &End) -> Value {
         let End::Pod(namespace, name) = end else { return Value::Null };
-        let is = |pod: &&Value| pod["metadata"]["namespace"] == namespace.as_str() && pod["metadata"]["name"] == name.as_str();
+        let is = |pod: &&Value| {
+            pod["metadata"]["namespace"] == namespace.as_str() && pod["metadata"]["name"] == name.as_str()
+        };
         self.pods.iter().find(is).expect("a pod")["metadata"]["labels"].clone()
     }
 
@@ -94,7 +98,11 @@ impl Seen {
         match peer {
             End::Outside(address) => wanted.get("ipBlock").is_some_and(|block| {
                 within(*address, block["cidr"].as_str().unwrap())
-                    && !block["except"].as_array().into_iter().flatten().any(|it| within(*address, it.as_str().unwrap()))
+                    && !block["except"]
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .any(|it| within(*address, it.as_str().unwrap()))
             }),
             End::Pod(namespace, _) => {
                 let in_namespace = match wanted.get("namespaceSelector") {
@@ -119,7 +127,8 @@ fn is_port(wanted: &Value, (protocol, port): Port) -> bool {
 }
 
 fn selects(selector: &Value, labels: &Value) -> bool {
-    let by_label = selector["matchLabels"].as_object().into_iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let by_label =
+        selector["matchLabels"].as_object().into_iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     by_label
         && selector["matchExpressions"].as_array().into_iter().flatten().all(|it| {
             let label = labels.get(it["key"].as_str().unwrap());

@@ -98,15 +98,38 @@ async fn in_the_middle_of_other_policies(cluster: &Cluster) {
     let (name, pods) = cluster.workload("Deployment", &namespace, &json!({}));
     let elsewhere = cluster.namespace(&json!({}));
     cluster.bare_pod(&elsewhere, &json!({}));
-    policy(cluster, &namespace, "allow-all", &json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}]}));
-    policy(cluster, &namespace, "by-label", &json!({"podSelector": {"matchLabels": {"app": name}}, "policyTypes": ["Ingress"],
-        "ingress": [{"from": [{"namespaceSelector": {}}], "ports": [{"protocol": "TCP", "port": 80}]}]}));
-    policy(cluster, &namespace, "zz-user.s-own", &json!({"podSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
-        "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}]}));
-    policy(cluster, &namespace, "for-others", &json!({"podSelector": {"matchLabels": {"app": "other"}}, "policyTypes": ["Ingress"], "ingress": [{}]}));
+    policy(
+        cluster,
+        &namespace,
+        "allow-all",
+        &json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}]}),
+    );
+    policy(
+        cluster,
+        &namespace,
+        "by-label",
+        &json!({"podSelector": {"matchLabels": {"app": name}}, "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"namespaceSelector": {}}], "ports": [{"protocol": "TCP", "port": 80}]}]}),
+    );
+    policy(
+        cluster,
+        &namespace,
+        "zz-user.s-own",
+        &json!({"podSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
+        "policyTypes": ["Egress"], "egress": [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}]}]}),
+    );
+    policy(
+        cluster,
+        &namespace,
+        "for-others",
+        &json!({"podSelector": {"matchLabels": {"app": "other"}}, "policyTypes": ["Ingress"], "ingress": [{}]}),
+    );
     let (target, pod) = (kube::pod(&namespace, &pods[0]), &pods[0]);
     let before = view(cluster, &namespace);
-    assert!(!allowed_flows(cluster, &namespace, pod, PORTS).is_empty(), "the evaluator sees flows where there are some");
+    assert!(
+        !allowed_flows(cluster, &namespace, pod, PORTS).is_empty(),
+        "the evaluator sees flows where there are some"
+    );
     let sibling = allowed_flows(cluster, &namespace, &pods[1], PORTS).len();
 
     let ward = cluster.ward::<K8sIsolatePod>();
@@ -116,7 +139,9 @@ async fn in_the_middle_of_other_policies(cluster: &Cluster) {
     let flows = allowed_flows(cluster, &namespace, &pods[1], PORTS);
     // The sibling loses what it had with the isolated pod, and nothing else.
     assert_eq!(flows.len(), sibling - 2 * PORTS.len() + lost_before(&flows, pod), "{flows:#?}");
-    let untouched = |policy: &Value| policy["metadata"]["name"] == "for-others" && policy["spec"]["podSelector"].get("matchExpressions").is_none();
+    let untouched = |policy: &Value| {
+        policy["metadata"]["name"] == "for-others" && policy["spec"]["podSelector"].get("matchExpressions").is_none()
+    };
     assert!(cluster.list(POLICIES, &namespace).iter().any(untouched));
     let left = remaining(&report);
     assert!(left.contains("flows that were open before") && left.contains("own node"), "{left}");
@@ -128,7 +153,11 @@ async fn in_the_middle_of_other_policies(cluster: &Cluster) {
     assert_eq!((again.status, &again.record), (Status::Applied, &report.record), "{again:#?}");
     assert!(allowed_flows(cluster, &namespace, pod, PORTS).is_empty());
     // One that is weakened by hand is put right.
-    let ours = cluster.list(POLICIES, &namespace).into_iter().find(|it| it["metadata"]["name"].as_str().unwrap().starts_with("stanch-")).unwrap();
+    let ours = cluster
+        .list(POLICIES, &namespace)
+        .into_iter()
+        .find(|it| it["metadata"]["name"].as_str().unwrap().starts_with("stanch-"))
+        .unwrap();
     let ours = ours["metadata"]["name"].as_str().unwrap().to_owned();
     cluster.edit(POLICIES, &namespace, &ours, &json!({"spec": {"ingress": [{}], "egress": [{}]}}));
     assert!(!allowed_flows(cluster, &namespace, pod, PORTS).is_empty());
@@ -193,7 +222,8 @@ async fn the_policy_is_there_before_the_label(cluster: &Cluster) {
 async fn the_host_s_network_and_fargate(cluster: &Cluster) {
     let namespace = cluster.namespace(&json!({}));
     let host = cluster.bare_pod(&namespace, &json!({"spec": {"hostNetwork": true}}));
-    let fargate = cluster.bare_pod(&namespace, &json!({"metadata": {"labels": {"eks.amazonaws.com/fargate-profile": "p"}}}));
+    let fargate =
+        cluster.bare_pod(&namespace, &json!({"metadata": {"labels": {"eks.amazonaws.com/fargate-profile": "p"}}}));
     let virtual_node = cluster.bare_pod(&namespace, &json!({"spec": {"nodeName": "fargate-ip-10-0-0-1"}}));
     for (pod, says) in [(&host, "node's network"), (&fargate, "Fargate"), (&virtual_node, "Fargate")] {
         let report = isolate(cluster, &kube::pod(&namespace, pod), Value::Null).await;
@@ -222,7 +252,9 @@ async fn what_gitops_keeps_is_reported(cluster: &Cluster) {
     let report = isolate(cluster, &pod, json!({"engine": "kubernetes"})).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     assert!(remaining(&report).contains("kept allows traffic of the pod, and Argo CD keeps it"), "{report:#?}");
-    let excluded = |name: &str| cluster.get(POLICIES, &namespace, name).unwrap()["spec"]["podSelector"].get("matchExpressions").is_some();
+    let excluded = |name: &str| {
+        cluster.get(POLICIES, &namespace, name).unwrap()["spec"]["podSelector"].get("matchExpressions").is_some()
+    };
     assert!(!excluded("kept") && excluded("plain"));
     // Where the others are to be left, they are named.
     let namespace = cluster.namespace(&json!({}));
@@ -325,7 +357,9 @@ async fn ourselves_never(cluster: &Cluster) {
     let report = ward.run(Mode::Apply, &kube::image(&image), options).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     assert!(remaining(&report).contains("Stanch itself runs in it"), "{report:#?}");
-    assert!(cluster.get("v1/pods", &namespace, &pod).unwrap().pointer("/metadata/labels/stanch.dev~1isolate").is_none());
+    assert!(
+        cluster.get("v1/pods", &namespace, &pod).unwrap().pointer("/metadata/labels/stanch.dev~1isolate").is_none()
+    );
     assert!(cluster.get("v1/pods", "default", &other).unwrap()["metadata"]["labels"].get(ISOLATE).is_some());
 }
 
@@ -336,7 +370,12 @@ async fn rights(cluster: &Cluster) {
     let allowing = |cluster: &Cluster| {
         let namespace = cluster.namespace(&json!({}));
         let pod = cluster.bare_pod(&namespace, &json!({}));
-        policy(cluster, &namespace, "allow-all", &json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}));
+        policy(
+            cluster,
+            &namespace,
+            "allow-all",
+            &json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}),
+        );
         (kube::pod(&namespace, &pod), json!({"engine": "kubernetes"}))
     };
     let weakened = |cluster: &Cluster| {
@@ -375,11 +414,20 @@ async fn rights(cluster: &Cluster) {
                 cluster.account(&namespace, "web");
                 (kube::account(&namespace, "web"), json!({"engine": "kubernetes"}))
             }),
-            (&["get adminnetworkpolicies", "create adminnetworkpolicies", "delete adminnetworkpolicies"], &engines::of("admin")),
+            (
+                &["get adminnetworkpolicies", "create adminnetworkpolicies", "delete adminnetworkpolicies"],
+                &engines::of("admin"),
+            ),
             (&["update adminnetworkpolicies"], &engines::weakened("admin")),
-            (&["get ciliumnetworkpolicies", "create ciliumnetworkpolicies", "delete ciliumnetworkpolicies"], &engines::of("cilium")),
+            (
+                &["get ciliumnetworkpolicies", "create ciliumnetworkpolicies", "delete ciliumnetworkpolicies"],
+                &engines::of("cilium"),
+            ),
             (&["update ciliumnetworkpolicies"], &engines::weakened("cilium")),
-            (&["get globalnetworkpolicies", "create globalnetworkpolicies", "delete globalnetworkpolicies"], &engines::of("calico")),
+            (
+                &["get globalnetworkpolicies", "create globalnetworkpolicies", "delete globalnetworkpolicies"],
+                &engines::of("calico"),
+            ),
             (&["update globalnetworkpolicies.projectcalico.org"], &engines::weakened("calico")),
             (
                 &[
@@ -422,7 +470,12 @@ impl Subject for Pods {
     fn target(&self, cluster: &Cluster) -> Target {
         let namespace = cluster.namespace(&json!({}));
         let pod = cluster.bare_pod(&namespace, &json!({"metadata": {"labels": {"app": "web"}}}));
-        policy(cluster, &namespace, "allow-all", &json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}]}));
+        policy(
+            cluster,
+            &namespace,
+            "allow-all",
+            &json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}]}),
+        );
         kube::pod(&namespace, &pod)
     }
 

@@ -86,7 +86,10 @@ async fn every_kind_of_owner(cluster: &Cluster) {
             assert_eq!(locate(cluster, &target).await.error, Some(Kind::Denied));
             let mut rights = declared::<K8sLocate>();
             rights.push(("get", "example.com", "widgets"));
-            cluster.ward_of::<K8sLocate>(&rights, Arc::new(Memory::default())).run(Mode::Apply, &target, Value::Null).await
+            cluster
+                .ward_of::<K8sLocate>(&rights, Arc::new(Memory::default()))
+                .run(Mode::Apply, &target, Value::Null)
+                .await
         } else {
             locate(cluster, &target).await
         };
@@ -133,15 +136,20 @@ async fn images_in_every_spelling_and_role(cluster: &Cluster) {
     let with = |image: &str| json!({"spec": {"containers": [{"name": "main", "image": image}]}});
     let one = cluster.bare_pod(&namespace, &with(&format!("example.com/{app}:1")));
     let two = cluster.bare_pod(&namespace, &with(&format!("example.com/{app}:2")));
-    let init = cluster.bare_pod(&namespace, &json!({"spec": {"initContainers": [{"name": "init", "image": format!("example.com/{app}:1")}]}}));
+    let init = cluster.bare_pod(
+        &namespace,
+        &json!({"spec": {"initContainers": [{"name": "init", "image": format!("example.com/{app}:1")}]}}),
+    );
     let pinned = cluster.bare_pod(&namespace, &with(&format!("example.com/{app}@{DIGEST}")));
     let debugged = cluster.bare_pod(&namespace, &json!({}));
-    let ephemeral = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": format!("example.com/{app}:2")}]}});
+    let ephemeral =
+        json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": format!("example.com/{app}:2")}]}});
     match &cluster.server {
         Server::Simulator(_) => cluster.edit("v1/pods", &namespace, &debugged, &ephemeral),
         Server::Real(_) => {
             let path = format!("/api/v1/namespaces/{namespace}/pods/{debugged}/ephemeralcontainers");
-            let (status, answer) = cluster.admin("PATCH", &path, "application/strategic-merge-patch+json", Some(&ephemeral));
+            let (status, answer) =
+                cluster.admin("PATCH", &path, "application/strategic-merge-patch+json", Some(&ephemeral));
             assert_eq!(status, 200, "{answer}");
         }
     }
@@ -202,14 +210,19 @@ async fn a_list_that_expires_goes_on(cluster: &Cluster) {
     std::fs::write(&path, kubeconfig(&proxy.url(), &token)).unwrap();
     let target = kube::image(&image);
     let run = || async {
-        let ward = cluster.ward_at::<K8sLocate>(Kube::with_kubeconfig(&path, None), Arc::new(Memory::default()), Guard::default());
+        let ward = cluster.ward_at::<K8sLocate>(
+            Kube::with_kubeconfig(&path, None),
+            Arc::new(Memory::default()),
+            Guard::default(),
+        );
         ward.run(Mode::Plan, &target, Value::Null).await
     };
     let expired = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&expired);
     proxy.rewrite(move |call| {
         let later = call.path == "/api/v1/pods" && call.query.contains("continue=");
-        (later && count.fetch_add(1, Ordering::SeqCst) == 0).then(|| kubernetes_error(410, "Expired", "too old", json!({})))
+        (later && count.fetch_add(1, Ordering::SeqCst) == 0)
+            .then(|| kubernetes_error(410, "Expired", "too old", json!({})))
     });
     let report = run().await;
     assert_eq!(pods(&report).len(), 1_100, "{:?}", report.reason);
@@ -261,9 +274,13 @@ async fn ten_thousand_pods(cluster: &Cluster) {
     assert!(report.found.iter().all(|it| it.details["instance"].starts_with("gce://acme-prod/")));
     let calls = simulator.log();
     let lists = calls.iter().filter(|call| call.path == "/api/v1/pods").count();
-    assert!(calls.iter().all(|call| call.path != "/api/v1/pods" || call.query.contains("limit=500")), "every list is paged");
+    assert!(
+        calls.iter().all(|call| call.path != "/api/v1/pods" || call.query.contains("limit=500")),
+        "every list is paged"
+    );
     assert!((20..=26).contains(&lists), "{lists} pages after {:?}", started.elapsed());
-    let report = cluster.ward::<K8sLocate>().run(Mode::Plan, &kube::image("example.com/shop/web"), json!({"most": 10})).await;
+    let report =
+        cluster.ward::<K8sLocate>().run(Mode::Plan, &kube::image("example.com/shop/web"), json!({"most": 10})).await;
     assert_eq!(report.found.len(), 10);
     assert!(remaining(&report).contains("90 further pods were found"), "{report:#?}");
 }
@@ -288,7 +305,10 @@ async fn rights(cluster: &Cluster) {
         let image = format!("example.com/{}:1", cluster.name("app"));
         for _ in 0..6 {
             let node = cluster.node(&json!({}));
-            cluster.bare_pod("default", &json!({"spec": {"nodeName": node, "containers": [{"name": "main", "image": image}]}}));
+            cluster.bare_pod(
+                "default",
+                &json!({"spec": {"nodeName": node, "containers": [{"name": "main", "image": image}]}}),
+            );
         }
         (kube::image(&image), Value::Null)
     };

@@ -39,9 +39,13 @@ async fn all(cluster: &Cluster) {
         &[
             (&[], &|cluster| (of_workload(cluster, "Deployment", ""), Value::Null)),
             (&["get nodes", "patch nodes"], &|cluster| (kube::node(&cluster.node(&json!({}))), Value::Null)),
-            (&["get pods", "list pods", "get namespaces"], &|cluster| (of_workload(cluster, "Deployment", "pod"), Value::Null)),
+            (&["get pods", "list pods", "get namespaces"], &|cluster| {
+                (of_workload(cluster, "Deployment", "pod"), Value::Null)
+            }),
             (&["list namespaces"], &|cluster| (of_image(cluster), Value::Null)),
-            (&["get serviceaccounts"], &|cluster| (kube::account(&cluster.namespace(&json!({})), "default"), Value::Null)),
+            (&["get serviceaccounts"], &|cluster| {
+                (kube::account(&cluster.namespace(&json!({})), "default"), Value::Null)
+            }),
             (&["get statefulsets"], &|cluster| (of_workload(cluster, "StatefulSet", ""), Value::Null)),
             (&["get daemonsets"], &|cluster| (of_workload(cluster, "DaemonSet", ""), Value::Null)),
             (&["get replicasets"], &|cluster| (of_workload(cluster, "Deployment", "ReplicaSet"), Value::Null)),
@@ -91,7 +95,10 @@ async fn a_pod_is_marked_and_its_siblings_are_named(cluster: &Cluster) {
     assert_eq!(seen["annotations"]["stanch.dev/incident"], "inc-1");
     assert!(labels(cluster, &namespace, &pods[1]).get("status").is_none());
     let left = remaining(&report);
-    assert!(left.contains(&format!("its sibling {namespace}/{}", pods[1])) && left.contains("k8s-cordon-node {"), "{left}");
+    assert!(
+        left.contains(&format!("its sibling {namespace}/{}", pods[1])) && left.contains("k8s-cordon-node {"),
+        "{left}"
+    );
     for next in report.remaining.iter().filter_map(|it| it.next.as_deref()) {
         let (_, order) = next.split_once(' ').unwrap();
         serde_json::from_str::<Order>(order).unwrap_or_else(|error| panic!("{next}: {error}"));
@@ -114,7 +121,10 @@ async fn every_kind_of_owner_stands_for_its_pods(cluster: &Cluster) {
         if custom {
             // The role names no custom resource: what is missing is named.
             assert_eq!(report.error, Some(Kind::Denied), "{report:#?}");
-            assert!(report.reason.as_ref().unwrap().contains("missing permission: get widgets.example.com"), "{report:#?}");
+            assert!(
+                report.reason.as_ref().unwrap().contains("missing permission: get widgets.example.com"),
+                "{report:#?}"
+            );
             let mut rights = stanch_suite::kube::declared::<K8sMark>();
             rights.push(("get", "example.com", "widgets"));
             let ward = cluster.ward_of::<K8sMark>(&rights, std::sync::Arc::new(stanch_suite::Memory::default()));
@@ -155,7 +165,10 @@ async fn an_account_an_image_and_a_node(cluster: &Cluster) {
     assert_eq!(cluster.get("v1/nodes", "", &node).unwrap()["metadata"]["labels"]["quarantine"], "true");
     ward.run(Mode::Revert, &kube::node(&node), Value::Null).await;
     let seen = cluster.get("v1/nodes", "", &node).unwrap();
-    assert_eq!((&seen["metadata"]["labels"]["team"], seen["metadata"]["labels"].get("quarantine")), (&json!("web"), None));
+    assert_eq!(
+        (&seen["metadata"]["labels"]["team"], seen["metadata"]["labels"].get("quarantine")),
+        (&json!("web"), None)
+    );
 }
 
 async fn what_is_exempt_is_spared(cluster: &Cluster) {
@@ -230,7 +243,10 @@ impl Subject for Pods {
     type R = K8sMark;
 
     fn target(&self, cluster: &Cluster) -> Target {
-        let name = cluster.bare_pod("default", &json!({"metadata": {"labels": {"app": "web"}, "annotations": {"example.com/owner": "web"}}}));
+        let name = cluster.bare_pod(
+            "default",
+            &json!({"metadata": {"labels": {"app": "web"}, "annotations": {"example.com/owner": "web"}}}),
+        );
         kube::pod("default", &name)
     }
 
@@ -241,7 +257,11 @@ impl Subject for Pods {
     }
 
     fn assert_contained(&self, state: &Value) {
-        assert_eq!((&state["labels"]["quarantine"], &state["labels"]["app"]), (&json!("true"), &json!("web")), "{state:#}");
+        assert_eq!(
+            (&state["labels"]["quarantine"], &state["labels"]["app"]),
+            (&json!("true"), &json!("web")),
+            "{state:#}"
+        );
         assert!(state["annotations"]["stanch.dev/record"].is_string(), "{state:#}");
         assert_eq!(state["annotations"]["example.com/owner"], "web");
     }

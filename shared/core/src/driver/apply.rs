@@ -71,10 +71,12 @@ impl<R: Responder> Driver<R> {
         let plan = self.plan(found, book, &mark, true, None).await?;
         if plan.is_idle() {
             report.status = Status::Already;
-            report.reason = Some(match plan.found.is_empty() {
-                true => "the target is contained, and not by us".to_owned(),
-                false => "there is nothing to change".to_owned(),
-            });
+            let why = if plan.found.is_empty() {
+                "the target is contained, and not by us"
+            } else {
+                "there is nothing to change"
+            };
+            report.reason = Some(why.to_owned());
             report.remaining = plan.remaining;
             report.found = plan.found;
             return Ok(Claim::Settled);

@@ -291,7 +291,10 @@ impl<R: Responder> Driver<R> {
                 let error = Error::new(Kind::Unavailable, "lease", "the lease ran out before the write; call again");
                 return task.outcome(Progress::Failed, Some(seen), Some(error));
             }
-            match self.bounded(deadline, R::Slot::write(Recorded::new(slot, to, mark).after_another(ours), &seen, api)).await {
+            match self
+                .bounded(deadline, R::Slot::write(Recorded::new(slot, to, mark).after_another(ours), &seen, api))
+                .await
+            {
                 Ok(()) => {
                     (ours, accepted) = (true, true);
                     hidden_until = Some(clock::after(self.clock.now(), lag));

@@ -5,9 +5,7 @@ use stanch_core::{Identity, Kind, Result, Target};
 
 use super::{KubeTarget, exempt_namespace, namespace::account_ref, node, without_uid};
 use crate::{
-    AccountByName, KubeApi, ObjectRef, Owner, PodFacts, PodOrGone, WorkloadByName,
-    facts::uid,
-    own::exemption,
+    AccountByName, KubeApi, ObjectRef, Owner, PodFacts, PodOrGone, WorkloadByName, facts::uid, own::exemption,
     pods::owner_of,
 };
 
@@ -83,7 +81,8 @@ impl KubeTarget for WorkloadByName {
         // Every pod of ours runs as our account in our namespace, and so does what makes it.
         let templates = ["/spec/template", "/spec/jobTemplate/spec/template"];
         let template = value.as_ref().and_then(|value| templates.into_iter().find_map(|path| value.pointer(path)));
-        let account = template.map(|it| it.pointer("/spec/serviceAccountName").and_then(Value::as_str).unwrap_or("default"));
+        let account =
+            template.map(|it| it.pointer("/spec/serviceAccountName").and_then(Value::as_str).unwrap_or("default"));
         if api.own().zip(account).is_some_and(|(own, account)| own.is_account(target.namespace.as_str(), account)) {
             exempt.push(exemption("the workload"));
         }

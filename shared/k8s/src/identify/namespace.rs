@@ -88,8 +88,7 @@ impl KubeTarget for AccountOf {
 /// A service account, by name, and what asks for leaving it alone.
 pub(super) async fn find(api: &KubeApi, target: &ServiceAccount) -> Result<(AccountFacts, Vec<Exemption>)> {
     let mut object = account_ref(&target.cluster, &target.namespace, target);
-    let (value, exempt) =
-        tokio::join!(api.get(&object), exempt_namespace(api, &target.cluster, &target.namespace));
+    let (value, exempt) = tokio::join!(api.get(&object), exempt_namespace(api, &target.cluster, &target.namespace));
     let value = value?;
     object.uid = Some(uid(&value).ok_or_else(|| without_uid(&object))?);
     let mut exempt = exempt?;

@@ -66,8 +66,7 @@ pub(super) fn pod_ref(target: &Pod) -> ObjectRef {
 
 async fn of_pod(api: &KubeApi, target: &Pod) -> Result<Identity<NodeFacts>> {
     let name = pod_ref(target).text();
-    let (pod, exempt) =
-        tokio::join!(find_pod(api, target), exempt_namespace(api, &target.cluster, &target.namespace));
+    let (pod, exempt) = tokio::join!(find_pod(api, target), exempt_namespace(api, &target.cluster, &target.namespace));
     let pod = pod?;
     let node: KubeName = match pod.pointer("/spec/nodeName").and_then(Value::as_str) {
         Some(node) if !node.is_empty() => node.parse()?,

@@ -38,8 +38,7 @@ pub(super) async fn find(api: &KubeApi, target: &Workload) -> Result<WorkloadFac
 }
 
 async fn of_pod(api: &KubeApi, target: &Pod) -> Result<Identity<WorkloadFacts>> {
-    let (pod, exempt) =
-        tokio::join!(find_pod(api, target), exempt_namespace(api, &target.cluster, &target.namespace));
+    let (pod, exempt) = tokio::join!(find_pod(api, target), exempt_namespace(api, &target.cluster, &target.namespace));
     let pod = PodFacts::read(&target.cluster, &pod?)?;
     let facts = api.workload_of(&pod).await?.ok_or_else(|| {
         let message = "nothing owns it: there is no workload, only this pod";
@@ -48,11 +47,7 @@ async fn of_pod(api: &KubeApi, target: &Pod) -> Result<Identity<WorkloadFacts>> 
     identity(api, facts, exempt?).await
 }
 
-async fn identity(
-    api: &KubeApi,
-    facts: WorkloadFacts,
-    mut exempt: Vec<Exemption>,
-) -> Result<Identity<WorkloadFacts>> {
+async fn identity(api: &KubeApi, facts: WorkloadFacts, mut exempt: Vec<Exemption>) -> Result<Identity<WorkloadFacts>> {
     // Only where we run in a cluster is there anything of ours in it.
     if api.own().is_some() {
         let pods = match api.pods_of(&facts).await {

@@ -140,6 +140,9 @@ mod tests {
         assert_eq!(written(&both, false), json!({"op": "add", "path": PATH, "value": [theirs]}));
         let alone = json!({"spec": {"podSelector": {"matchExpressions": [ours()]}}});
         assert_eq!(written(&alone, false), json!({"op": "remove", "path": PATH}));
-        assert_eq!((Exclusion::state_in(&both), Exclusion::state_in(&bare)), (KubeState::flag(true), KubeState::flag(false)));
+        assert_eq!(
+            (Exclusion::state_in(&both), Exclusion::state_in(&bare)),
+            (KubeState::flag(true), KubeState::flag(false))
+        );
     }
 }

@@ -40,7 +40,8 @@ impl Fields {
     }
 
     fn operations(&self, seen: &Value, to: &Map<String, Value>) -> Vec<Value> {
-        let changed = || self.paths.iter().filter(|path| seen.pointer(path) != to.get(*path).filter(|it| !it.is_null()));
+        let changed =
+            || self.paths.iter().filter(|path| seen.pointer(path) != to.get(*path).filter(|it| !it.is_null()));
         let tests = self.paths.iter().map(|path| json!({"op": "test", "path": path, "value": seen.pointer(path)}));
         let writes = changed().map(|path| match to.get(path).filter(|value| !value.is_null()) {
             Some(value) => json!({"op": "add", "path": path, "value": value}),

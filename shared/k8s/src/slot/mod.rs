@@ -22,16 +22,16 @@ use stanch_core::{Disruption, Mark, Recorded, Result, Seen, Slot, target::Cluste
 
 use crate::KubeApi;
 
+pub use account::Renewal;
 pub use exclusion::Exclusion;
 pub use fields::Fields;
 pub use meta::{Annotation, Label, MARKS, Marks, marks};
 pub use node::{Taint, Unschedulable};
-pub use account::Renewal;
+pub use object::{Compare, Object, Propagation, manifest_of};
 pub use removal::Removal;
 pub use restart::Restart;
 pub use retain::Retain;
 pub use subjects::{Subjects, Who};
-pub use object::{Compare, Object, Propagation, manifest_of};
 
 /// What a place holds, as JSON: `null` where there is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use stanch_core::{Disruption, Kind, Mark, Result, target::Cluster};
 
 use super::{KubeState, KubeToken, Look, Place, node::damaged};
@@ -62,10 +62,16 @@ pub fn manifest_of(object: &Value) -> Value {
         fields.remove("status");
     }
     if let Some(meta) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
-        for name in
-            ["uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "deletionTimestamp",
-             "deletionGracePeriodSeconds"]
-        {
+        for name in [
+            "uid",
+            "resourceVersion",
+            "generation",
+            "creationTimestamp",
+            "managedFields",
+            "selfLink",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        ] {
             meta.remove(name);
         }
     }
@@ -109,6 +115,12 @@ impl Object {
             Some(field) => KubeState::text(Some(&format!("differs in {field}"))),
         }
     }
+}
+
+/// What the server assigned.
+fn assigned(seen: &Value, names: &[&str]) -> Map<String, Value> {
+    let value = |name: &&str| Some(((*name).to_owned(), seen.get("metadata")?.get(*name)?.clone()));
+    names.iter().filter_map(value).collect()
 }
 
 /// The first field in which what is there differs from a manifest.
@@ -215,16 +227,16 @@ impl Place for Object {
                 (None, true, _) => api.create(&self.object, &self.manifest).await,
                 (Some(seen), true, _) => {
                     let mut manifest = self.manifest.clone();
-                    for name in ["uid", "resourceVersion"] {
-                        manifest["metadata"][name] = seen["metadata"][name].clone();
+                    if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
+                        metadata.extend(assigned(seen, &["uid", "resourceVersion"]));
                     }
                     api.replace(&self.object, &manifest).await
                 }
                 (Some(seen), _, true) => {
-                    let mut preconditions = json!({"uid": seen["metadata"]["uid"]});
-                    if self.compare == Compare::Exact {
-                        preconditions["resourceVersion"] = seen["metadata"]["resourceVersion"].clone();
-                    }
+                    // Where more is filled in than the manifest says, more is written by others too.
+                    let names: &[&str] =
+                        if self.compare == Compare::Exact { &["uid", "resourceVersion"] } else { &["uid"] };
+                    let preconditions = Value::Object(assigned(seen, names));
                     api.delete(&self.object, &preconditions, self.propagation).await
                 }
                 (None, _, true) => Ok(()),
@@ -269,11 +281,14 @@ impl Place for Object {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn one_rule_more_is_another_policy() {
-        let ours = json!({"spec": {"podSelector": {"matchLabels": {"a": "b"}}, "policyTypes": ["Ingress"], "ingress": []}});
+        let ours =
+            json!({"spec": {"podSelector": {"matchLabels": {"a": "b"}}, "policyTypes": ["Ingress"], "ingress": []}});
         let same = json!({"metadata": {"uid": "u"}, "spec": {"podSelector": {"matchLabels": {"a": "b"}},
             "policyTypes": ["Ingress"]}, "status": {}});
         assert_eq!(difference(&same, &ours, Compare::Exact), None);
@@ -288,7 +303,8 @@ mod tests {
     #[test]
     fn what_a_server_fills_in_does_not_matter_where_it_may() {
         let ours = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"rules": [{"name": "x"}]}});
-        let filled = json!({"metadata": {"labels": {"a": "b", "c": "d"}}, "spec": {"rules": [{"name": "x", "y": 1}], "z": 2}});
+        let filled =
+            json!({"metadata": {"labels": {"a": "b", "c": "d"}}, "spec": {"rules": [{"name": "x", "y": 1}], "z": 2}});
         assert_eq!(difference(&filled, &ours, Compare::Contains), None);
         let more = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"rules": [{"name": "x"}, {}]}});
         assert_eq!(difference(&more, &ours, Compare::Contains), Some("spec".to_owned()));

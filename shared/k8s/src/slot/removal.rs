@@ -48,7 +48,13 @@ impl Place for Removal {
         .boxed()
     }
 
-    fn put<'a>(&'a self, _: &'a KubeToken, _: &'a KubeState, _: &'a Mark, api: &'a KubeApi) -> BoxFuture<'a, Result<()>> {
+    fn put<'a>(
+        &'a self,
+        _: &'a KubeToken,
+        _: &'a KubeState,
+        _: &'a Mark,
+        api: &'a KubeApi,
+    ) -> BoxFuture<'a, Result<()>> {
         api.remove(&self.pod, self.how, self.grace).boxed()
     }
 

@@ -5,10 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stanch_core::{Disruption, Mark, Result, target::Cluster};
 
-use super::{
-    KubeState, KubeToken, Look, Place,
-    node::uid_of,
-};
+use super::{KubeState, KubeToken, Look, Place, node::uid_of};
 use crate::{KubeApi, ObjectRef, command::kubectl, patch::Patch, workload::rollout};
 
 /// When a workload was last restarted, as `kubectl rollout restart` notes it in the pod template: a

@@ -7,10 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stanch_core::{Mark, Result, names::Namespace, target::Cluster};
 
-use super::{
-    KubeState, KubeToken, Look, Place,
-    node::uid_of,
-};
+use super::{KubeState, KubeToken, Look, Place, node::uid_of};
 use crate::{
     KubeApi, List, ObjectRef, Resource,
     command::kubectl,
@@ -46,8 +43,7 @@ impl Retain {
         let list = List { metadata_only: true, ..List::of(resource).within(namespace) };
         let owner = self.set.uid.as_ref().map(ToString::to_string);
         let owned = |claim: Value| {
-            let mut owners =
-                claim.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
+            let mut owners = claim.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
             owners.any(|it| it.get("uid").and_then(Value::as_str) == owner.as_deref()).then_some(())
         };
         Ok(api.list(&list, owned).await?.len())

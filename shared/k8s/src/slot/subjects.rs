@@ -184,7 +184,10 @@ mod tests {
     fn a_service_account_is_known_in_both_spellings() {
         for (subject, expected) in [
             (json!({"kind": "ServiceAccount", "namespace": "shop", "name": "web"}), true),
-            (json!({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "system:serviceaccount:shop:web"}), true),
+            (
+                json!({"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "system:serviceaccount:shop:web"}),
+                true,
+            ),
             (json!({"kind": "ServiceAccount", "namespace": "shop2", "name": "web"}), false),
             (json!({"kind": "User", "name": "web"}), false),
             (json!({"kind": "Group", "name": "system:serviceaccount:shop:web"}), false),
@@ -208,7 +211,9 @@ mod tests {
         assert_eq!(operations[0]["path"], "/metadata/uid");
         assert_eq!(operations[1], json!({"op": "test", "path": "/subjects", "value": seen}));
         assert_eq!(operations[2]["value"], json!([other]));
-        let Patch::Json(operations) = patch("u", None, &account(), std::slice::from_ref(&ours)) else { panic!("a JSON patch") };
+        let Patch::Json(operations) = patch("u", None, &account(), std::slice::from_ref(&ours)) else {
+            panic!("a JSON patch")
+        };
         assert_eq!((&operations[1]["value"], &operations[2]["value"]), (&Value::Null, &json!([ours])));
     }
 }

@@ -234,8 +234,7 @@ async fn other_taints_may_come_and_go(bed: &Bed) {
     let ours = json!({"key": TAINT.0, "effect": TAINT.1});
     let node = bed.node(&json!({"spec": {"taints": [other("a")]}}));
     let (api, found) = facts(&kube, &target(&node)).await;
-    let slot: KubeSlot =
-        Taint { node: found.object_ref(), key: TAINT.0.to_owned(), effect: TAINT.1.to_owned() }.into();
+    let slot: KubeSlot = Taint { node: found.object_ref(), key: TAINT.0.to_owned(), effect: TAINT.1.to_owned() }.into();
     let on = KubeState::text(Some(""));
 
     // A controller's taint comes between look and write: ours is added to it.

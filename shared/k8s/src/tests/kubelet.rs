@@ -15,12 +15,9 @@ pub(crate) async fn a_stolen_kubelet_uncordons_itself_but_keeps_its_taint(bed: &
     let node = bed.node(&json!({}));
     let (api, found) = facts(&bed.kube(DECLARED), &target(&node)).await;
     let cordon: KubeSlot = Unschedulable { node: found.object_ref() }.into();
-    let taint: KubeSlot = Taint {
-        node: found.object_ref(),
-        key: "stanch.dev/quarantine".to_owned(),
-        effect: "NoSchedule".to_owned(),
-    }
-    .into();
+    let taint: KubeSlot =
+        Taint { node: found.object_ref(), key: "stanch.dev/quarantine".to_owned(), effect: "NoSchedule".to_owned() }
+            .into();
     cordon.put(&None, &KubeState::flag(true), &mark(), &api).await.expect("cordoned");
     let seen = taint.look(&api, &mark()).await.expect("a look");
     taint.put(&seen.token, &KubeState::text(Some("")), &mark(), &api).await.expect("tainted");

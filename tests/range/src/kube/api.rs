@@ -176,13 +176,7 @@ pub(super) fn allowed(seen: &mut Seen, user: &User, place: &Place<'_>, verb: &st
     permit(user, &access)
 }
 
-fn collection(
-    state: &State,
-    asked: &Asked,
-    seen: &mut Seen,
-    user: &User,
-    place: &Place<'_>,
-) -> Result<Value, Failure> {
+fn collection(state: &State, asked: &Asked, seen: &mut Seen, user: &User, place: &Place<'_>) -> Result<Value, Failure> {
     let may = allowed(seen, user, place, "list");
     if let Err(refused) = may {
         // A list of one object by name may be granted by that name.
@@ -197,13 +191,7 @@ fn collection(
     list::list(state, asked, &place.served, place.namespace)
 }
 
-fn create(
-    state: &mut State,
-    asked: &Asked,
-    seen: &mut Seen,
-    user: &User,
-    place: &Place<'_>,
-) -> Result<Value, Failure> {
+fn create(state: &mut State, asked: &Asked, seen: &mut Seen, user: &User, place: &Place<'_>) -> Result<Value, Failure> {
     let dry = dry_run(asked)?;
     seen.write = !dry;
     allowed(seen, user, place, "create")?;
@@ -217,7 +205,9 @@ fn create(
     }
     let namespace = text("/metadata/namespace");
     if !namespace.is_empty() && Some(namespace.as_str()) != place.namespace {
-        return Err(Failure::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+        return Err(Failure::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     if !text("/metadata/resourceVersion").is_empty() {
         return Err(Failure::bad_request("resourceVersion should not be set on objects to be created"));
@@ -231,7 +221,11 @@ fn create(
     if name.is_empty() {
         let prefix = text("/metadata/generateName");
         if prefix.is_empty() {
-            return Err(Failure::invalid(&served.kind, "", &[("metadata.name".into(), "Required value: name or generateName is required".into())]));
+            return Err(Failure::invalid(
+                &served.kind,
+                "",
+                &[("metadata.name".into(), "Required value: name or generateName is required".into())],
+            ));
         }
         let unique = uuid::Uuid::new_v4().simple().to_string();
         name = format!("{prefix}{}", unique.get(..5).unwrap_or_default());
@@ -255,13 +249,7 @@ fn create(
     Ok(state.objects.get(&place.key()).cloned().unwrap_or_default())
 }
 
-fn object(
-    state: &mut State,
-    asked: &Asked,
-    seen: &mut Seen,
-    user: &User,
-    place: &Place<'_>,
-) -> Result<Value, Failure> {
+fn object(state: &mut State, asked: &Asked, seen: &mut Seen, user: &User, place: &Place<'_>) -> Result<Value, Failure> {
     let verb = match asked.method {
         Method::GET => "get",
         Method::PATCH => "patch",

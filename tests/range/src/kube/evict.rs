@@ -41,7 +41,8 @@ pub(super) fn evict(
         return Err(Failure::namespace_ends(name, place.namespace.unwrap_or_default()));
     }
     let phase = pod.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
-    let over = matches!(phase, "Succeeded" | "Failed" | "Pending") || pod.pointer("/metadata/deletionTimestamp").is_some();
+    let over =
+        matches!(phase, "Succeeded" | "Failed" | "Pending") || pod.pointer("/metadata/deletionTimestamp").is_some();
     if !over {
         decrement(state, place.namespace.unwrap_or_default(), &pod, dry)?;
     }
@@ -69,7 +70,10 @@ fn decrement(state: &mut State, namespace: &str, pod: &Value, dry: bool) -> Resu
     };
     let number = |path: &str| budget.pointer(path).and_then(Value::as_i64).unwrap_or(0);
     if number("/status/observedGeneration") < number("/metadata/generation") {
-        return Err(Failure::budget(&format!("The disruption budget {} is still being processed by the server.", key.2), 10));
+        return Err(Failure::budget(
+            &format!("The disruption budget {} is still being processed by the server.", key.2),
+            10,
+        ));
     }
     let allowed = number("/status/disruptionsAllowed");
     if allowed <= 0 {

@@ -8,12 +8,7 @@ use super::state::State;
 use super::status::Failure;
 use crate::host::Asked;
 
-pub(super) fn list(
-    state: &State,
-    asked: &Asked,
-    served: &Served,
-    namespace: Option<&str>,
-) -> Result<Value, Failure> {
+pub(super) fn list(state: &State, asked: &Asked, served: &Served, namespace: Option<&str>) -> Result<Value, Failure> {
     let (field, label) =
         (asked.param("fieldSelector").unwrap_or_default(), asked.param("labelSelector").unwrap_or_default());
     let resource = served.qualified();
@@ -73,7 +68,9 @@ pub(super) fn list(
             object
         })
         .collect();
-    Ok(json!({"kind": format!("{}List", served.kind), "apiVersion": served.api_version(), "metadata": meta, "items": items}))
+    Ok(
+        json!({"kind": format!("{}List", served.kind), "apiVersion": served.api_version(), "metadata": meta, "items": items}),
+    )
 }
 
 pub(super) fn metadata_only(asked: &Asked) -> bool {

@@ -80,7 +80,8 @@ impl Failure {
 
     pub(crate) fn two_budgets() -> Self {
         let message =
-            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.".to_owned();
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+                .to_owned();
         Self::new(500, "", message, None)
     }
 

@@ -97,7 +97,13 @@ impl Moto {
             let status = child.wait()?;
             return Err(io::Error::other(format!("moto did not start ({status}): {}", python.display())));
         };
-        Ok(Self { child, _stdin: stdin, addr: SocketAddr::from(([127, 0, 0, 1], port)), python, scripts: Mutex::default() })
+        Ok(Self {
+            child,
+            _stdin: stdin,
+            addr: SocketAddr::from(([127, 0, 0, 1], port)),
+            python,
+            scripts: Mutex::default(),
+        })
     }
 
     /// `http://127.0.0.1:PORT`, for `AWS_ENDPOINT_URL`.

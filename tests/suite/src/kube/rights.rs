@@ -54,10 +54,8 @@ where
         };
 
         let Some((target, options)) = scene(cluster, right) else { continue };
-        let report = cluster
-            .ward_of::<R>(&rest, Arc::new(Memory::default()))
-            .run(Mode::Apply, &target, options.clone())
-            .await;
+        let report =
+            cluster.ward_of::<R>(&rest, Arc::new(Memory::default())).run(Mode::Apply, &target, options.clone()).await;
         if names(&report) {
             let denied = report.error == Some(Kind::Denied);
             assert!(denied || matches!(report.status, Status::Applied | Status::Already), "{name}: {report:#?}");

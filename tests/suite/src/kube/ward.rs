@@ -135,8 +135,11 @@ impl Cluster {
         if self.get("v1/namespaces", "", "stanch").is_none() {
             self.create("v1/namespaces", "", "stanch", &json!({}));
         }
-        let pod = self.bare_pod("stanch", &json!({"spec": {"serviceAccountName": account,
-            "containers": [{"name": "main", "image": image}]}}));
+        let pod = self.bare_pod(
+            "stanch",
+            &json!({"spec": {"serviceAccountName": account,
+            "containers": [{"name": "main", "image": image}]}}),
+        );
         let token = match &self.server {
             Server::Simulator(simulator) => {
                 let uid = self.get("v1/pods", "stanch", &pod).unwrap()["metadata"]["uid"].clone();

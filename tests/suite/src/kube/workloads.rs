@@ -23,10 +23,11 @@ impl Cluster {
     /// A pod without an owner. `given` is merged over one container on a node.
     pub fn bare_pod(&self, namespace: &str, given: &Value) -> String {
         let name = self.name("pod");
-        let mut pod = json!({"spec": {"nodeName": "node-1", "containers": [{"name": "main", "image": "example.com/app:1"}]}});
+        let mut pod =
+            json!({"spec": {"nodeName": "node-1", "containers": [{"name": "main", "image": "example.com/app:1"}]}});
         merge(&mut pod, given);
         self.create("v1/pods", namespace, &name, &pod);
-        self.running(namespace, &[name.clone()]);
+        self.running(namespace, std::slice::from_ref(&name));
         name
     }
 
@@ -37,7 +38,8 @@ impl Cluster {
     pub fn workload(&self, kind: &str, namespace: &str, spec: &Value) -> (String, Vec<String>) {
         let name = self.name(&format!("w{}", kind.to_lowercase()));
         let labels = json!({"app": name});
-        let mut pod_spec = json!({"nodeName": "node-1", "containers": [{"name": "main", "image": "example.com/app:1"}]});
+        let mut pod_spec =
+            json!({"nodeName": "node-1", "containers": [{"name": "main", "image": "example.com/app:1"}]});
         merge(&mut pod_spec, spec);
         let template = json!({"metadata": {"labels": labels}, "spec": pod_spec});
         let selector = json!({"matchLabels": labels});
@@ -46,8 +48,8 @@ impl Cluster {
             "" => {
                 let pod = json!({"metadata": {"labels": labels}, "spec": pod_spec});
                 self.create("v1/pods", namespace, &name, &pod);
-                self.running(namespace, &[name.clone()]);
-                return (name.clone(), vec![name]);
+                self.running(namespace, std::slice::from_ref(&name));
+                (name.clone(), vec![name])
             }
             "Deployment" | "StatefulSet" | "DaemonSet" => {
                 let resource = format!("apps/v1/{}s", kind.to_lowercase());
