@@ -25,7 +25,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use stanch_core::{
     Change, Disruption, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene,
-    Target, Trigger, names::KubeName,
+    Target, Trigger,
+    names::{KubeName, Namespace},
 };
 use stanch_k8s::{
     Fields, Kube, KubeApi, KubeSlot, KubeState, List, ObjectRef, Resource, WorkloadFacts, WorkloadOf,
@@ -162,7 +163,7 @@ fn template(facts: &WorkloadFacts) -> Result<String> {
         _ => "/spec/template/spec",
     };
     match facts.value.pointer(path) {
-        Some(spec) if spec.get("nodeName").is_some_and(|node| node.is_string()) => {
+        Some(spec) if spec.get("nodeName").is_some_and(Value::is_string) => {
             Err(unsupported("its template names a node, which goes before any selector: change that first"))
         }
         Some(_) => Ok(path.to_owned()),
@@ -172,7 +173,7 @@ fn template(facts: &WorkloadFacts) -> Result<String> {
 
 fn name(facts: &WorkloadFacts) -> String {
     let ObjectRef { resource, namespace, name, .. } = &facts.object;
-    let namespace = namespace.as_ref().map(|it| it.as_str()).unwrap_or_default();
+    let namespace = namespace.as_ref().map(Namespace::as_str).unwrap_or_default();
     format!("{}/{namespace}/{name}", resource.kind.to_lowercase())
 }
 

@@ -21,7 +21,8 @@ impl Rules<'_> {
     pub(crate) fn id(&self) -> String {
         let Options { allow_dns, allow_cidr, .. } = self.options;
         let text = json!([self.engine.name(), allow_dns, allow_cidr]).to_string();
-        Sha256::digest(text).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        let number = Sha256::digest(text).iter().take(4).fold(0_u32, |number, byte| (number << 8) | u32::from(*byte));
+        format!("{number:08x}")
     }
 
     /// The objects for the pods of a namespace.
@@ -44,7 +45,7 @@ impl Rules<'_> {
         format!("stanch-isolate-{}", self.id())
     }
 
-    fn object(&self, resource: &Resource, namespace: Option<&str>, name: &str, spec: Value) -> Result<Object> {
+    fn object(&self, resource: &Resource, namespace: Option<&str>, name: &str, spec: &Value) -> Result<Object> {
         let name: KubeName = name.parse()?;
         let mut metadata = json!({"name": name.as_str(), "labels": {"app.kubernetes.io/managed-by": "stanch"}});
         let parsed = namespace.map(str::parse).transpose()?;
@@ -74,7 +75,7 @@ impl Rules<'_> {
         }
         let spec = json!({"podSelector": {"matchLabels": {ISOLATE: self.id()}},
             "policyTypes": ["Ingress", "Egress"], "ingress": ingress, "egress": egress});
-        self.object(&Resource::network_policies(), Some(namespace), &self.name(), spec)
+        self.object(&Resource::network_policies(), Some(namespace), &self.name(), &spec)
     }
 
     /// Network Policy API, v1alpha1: the lowest priority number is asked first, and a deny is final.
@@ -85,7 +86,7 @@ impl Rules<'_> {
         let spec = json!({"priority": 0, "subject": subject,
             "ingress": [{"name": "deny", "action": "Deny", "from": everywhere}],
             "egress": [{"name": "deny", "action": "Deny", "to": everywhere}]});
-        self.object(resource, None, &self.name(), spec)
+        self.object(resource, None, &self.name(), &spec)
     }
 
     /// Cilium: "Deny Policies": they win over whatever allows.
@@ -93,7 +94,7 @@ impl Rules<'_> {
         self.plain("cilium")?;
         let spec = json!({"description": "isolated by stanch", "endpointSelector": {"matchLabels": {ISOLATE: self.id()}},
             "ingressDeny": [{"fromEntities": ["all"]}], "egressDeny": [{"toEntities": ["all"]}]});
-        let object = self.object(resource, Some(namespace), &self.name(), spec)?;
+        let object = self.object(resource, Some(namespace), &self.name(), &spec)?;
         Ok(Object { compare: Compare::Contains, ..object })
     }
 
@@ -117,7 +118,7 @@ impl Rules<'_> {
         egress.push(json!({"action": "Deny"}));
         let spec = json!({"tier": "default", "order": -1000, "selector": format!("{ISOLATE} == '{}'", self.id()),
             "types": ["Ingress", "Egress"], "ingress": ingress, "egress": egress});
-        let object = self.object(resource, None, &format!("default.{}", self.name()), spec)?;
+        let object = self.object(resource, None, &format!("default.{}", self.name()), &spec)?;
         Ok(Object { compare: Compare::Contains, ..object })
     }
 

@@ -35,7 +35,6 @@ pub(crate) async fn plan(
         manifest,
         compare: Compare::Contains,
         propagation: Propagation::Background,
-        shared: false,
         disruption: Disruption::Service,
         shared: false,
     };

@@ -257,7 +257,7 @@ impl KubeApi {
 
     /// Creates an object. A field that the server does not know is an error.
     pub(crate) async fn create(&self, object: &ObjectRef, manifest: &Value) -> Result<()> {
-        let path = object.resource.path(object.namespace.as_ref().map(|it| it.as_str()));
+        let path = object.resource.path(object.namespace.as_ref().map(Namespace::as_str));
         let request = Request::post(format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict"))
             .header(header::CONTENT_TYPE, "application/json");
         self.write("create", object, request, manifest.to_string().into_bytes()).await

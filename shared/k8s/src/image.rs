@@ -68,7 +68,8 @@ mod tests {
 
     fn runs(wanted: &str, image: &str, image_id: Option<&str>) -> bool {
         let image_id = image_id.map(str::to_owned);
-        let container = Container { name: "c".to_owned(), image: image.to_owned(), image_id, role: Default::default() };
+        let container =
+            Container { name: "c".to_owned(), image: image.to_owned(), image_id, role: crate::Role::default() };
         ImageName::read(wanted).is_run_by(&container)
     }
 

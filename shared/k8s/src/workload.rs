@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use stanch_core::{Error, Kind, Result, names::WorkloadKind, target::Pod};
+use stanch_core::{
+    Error, Kind, Result,
+    names::{Namespace, WorkloadKind},
+    target::Pod,
+};
 
 use crate::{
     KubeApi, List, ObjectRef, Owner, PodFacts, Resource, Selector,
@@ -119,7 +123,7 @@ impl KubeApi {
     /// [`Kind::Unsupported`] for a kind that neither has a selector nor runs through Jobs.
     pub async fn pods_of(&self, workload: &WorkloadFacts) -> Result<Vec<PodFacts>> {
         let WorkloadFacts { object, value, .. } = workload;
-        let namespace = object.namespace.as_ref().map(|it| it.as_str()).unwrap_or_default();
+        let namespace = object.namespace.as_ref().map(Namespace::as_str).unwrap_or_default();
         let own = uid(value).map(|it| it.to_string()).unwrap_or_default();
         let kind = object.resource.kind.as_str();
         if kind == "CronJob" {

@@ -75,10 +75,12 @@ impl<R: Responder> Driver<R> {
                 return Ok(Claim::Lost);
             }
             report.status = Status::Already;
-            report.reason = Some(match plan.found.is_empty() {
-                true => "the target is contained, and not by us".to_owned(),
-                false => "there is nothing to change".to_owned(),
-            });
+            let why = if plan.found.is_empty() {
+                "the target is contained, and not by us"
+            } else {
+                "there is nothing to change"
+            };
+            report.reason = Some(why.to_owned());
             report.remaining = plan.remaining;
             report.found = plan.found;
             return Ok(Claim::Settled);

@@ -111,13 +111,13 @@ async fn find(api: &KubeApi, target: &PodsOf) -> Result<Identity<PodsFacts>> {
             }
         }
         PodsOf::Node(target) => {
-            let node = node::find(api, target).await?;
+            let found = node::find(api, target).await?;
             let pods = api.pods_where(&format!("spec.nodeName={}", target.name), |_| true).await?;
             Identity {
-                uid: node.uid.to_string(),
-                target: node.target().into(),
-                exempt: node::exemptions(api, &node),
-                facts: PodsFacts { pods, node: Some(node), ..none },
+                uid: found.uid.to_string(),
+                target: found.target().into(),
+                exempt: node::exemptions(api, &found),
+                facts: PodsFacts { pods, node: Some(found), ..none },
             }
         }
     })

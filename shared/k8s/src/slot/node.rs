@@ -3,7 +3,7 @@
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stanch_core::{Error, Kind, Mark, Result, target::Cluster};
+use stanch_core::{Error, Kind, Mark, Result, names::KubeUid, target::Cluster};
 
 use super::{KubeState, KubeToken, Look, Place};
 use crate::{
@@ -46,7 +46,7 @@ pub(super) fn damaged(object: &ObjectRef) -> Error {
 }
 
 pub(super) fn uid_of(object: &ObjectRef) -> Result<&str> {
-    object.uid.as_ref().map(|uid| uid.as_str()).ok_or_else(|| damaged(object))
+    object.uid.as_ref().map(KubeUid::as_str).ok_or_else(|| damaged(object))
 }
 
 impl Place for Unschedulable {

@@ -2,7 +2,7 @@
 
 use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use stanch_core::{Disruption, Kind, Mark, Result, target::Cluster};
 
 use super::{KubeState, KubeToken, Look, Place, node::damaged};
@@ -117,6 +117,12 @@ impl Object {
     }
 }
 
+/// What the server assigned.
+fn assigned(seen: &Value, names: &[&str]) -> Map<String, Value> {
+    let value = |name: &&str| Some(((*name).to_owned(), seen.get("metadata")?.get(*name)?.clone()));
+    names.iter().filter_map(value).collect()
+}
+
 /// The first field in which what is there differs from a manifest.
 fn difference(found: &Value, manifest: &Value, compare: Compare) -> Option<String> {
     let (found, manifest) = (without_empty(found), without_empty(manifest));
@@ -221,16 +227,16 @@ impl Place for Object {
                 (None, true, _) => api.create(&self.object, &self.manifest).await,
                 (Some(seen), true, _) => {
                     let mut manifest = self.manifest.clone();
-                    for name in ["uid", "resourceVersion"] {
-                        manifest["metadata"][name] = seen["metadata"][name].clone();
+                    if let Some(metadata) = manifest.get_mut("metadata").and_then(Value::as_object_mut) {
+                        metadata.extend(assigned(seen, &["uid", "resourceVersion"]));
                     }
                     api.replace(&self.object, &manifest).await
                 }
                 (Some(seen), _, true) => {
-                    let mut preconditions = json!({"uid": seen["metadata"]["uid"]});
-                    if self.compare == Compare::Exact {
-                        preconditions["resourceVersion"] = seen["metadata"]["resourceVersion"].clone();
-                    }
+                    // Where more is filled in than the manifest says, more is written by others too.
+                    let names: &[&str] =
+                        if self.compare == Compare::Exact { &["uid", "resourceVersion"] } else { &["uid"] };
+                    let preconditions = Value::Object(assigned(seen, names));
                     api.delete(&self.object, &preconditions, self.propagation).await
                 }
                 (None, _, true) => Ok(()),
@@ -275,6 +281,8 @@ impl Place for Object {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -27,7 +27,7 @@ impl Cluster {
             json!({"spec": {"nodeName": "node-1", "containers": [{"name": "main", "image": "example.com/app:1"}]}});
         merge(&mut pod, given);
         self.create("v1/pods", namespace, &name, &pod);
-        self.running(namespace, &[name.clone()]);
+        self.running(namespace, std::slice::from_ref(&name));
         name
     }
 
@@ -48,8 +48,8 @@ impl Cluster {
             "" => {
                 let pod = json!({"metadata": {"labels": labels}, "spec": pod_spec});
                 self.create("v1/pods", namespace, &name, &pod);
-                self.running(namespace, &[name.clone()]);
-                return (name.clone(), vec![name]);
+                self.running(namespace, std::slice::from_ref(&name));
+                (name.clone(), vec![name])
             }
             "Deployment" | "StatefulSet" | "DaemonSet" => {
                 let resource = format!("apps/v1/{}s", kind.to_lowercase());
