@@ -192,6 +192,7 @@ fn delete(scene: &Scene<'_, K8sDeleteWorkload>, value: &Value) -> Plan<KubeSlot>
         compare: Compare::Contains,
         propagation: if scene.options.keep_pods { Propagation::Orphan } else { Propagation::Foreground },
         disruption: Disruption::Service,
+        shared: false,
     };
     plan.then([Change { slot: gone.into(), before: Object::present(), after: Object::absent() }])
 }
