@@ -37,7 +37,6 @@ pub(crate) async fn plan(
         propagation: Propagation::Background,
         shared: false,
         disruption: Disruption::Service,
-        shared: false,
     };
     let made = Change { slot: existence(new, manifest).into(), before: Object::absent(), after: Object::present() };
 
