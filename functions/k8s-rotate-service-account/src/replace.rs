@@ -36,7 +36,6 @@ pub(crate) async fn plan(
         compare: Compare::Contains,
         propagation: Propagation::Background,
         disruption: Disruption::Service,
-        shared: false,
     };
     let made = Change { slot: existence(new, manifest).into(), before: Object::absent(), after: Object::present() };
 
