@@ -53,9 +53,8 @@ impl Rest {
                 None => path.to_owned(),
             };
             let mut page = self.get(operation, &path).await?;
-            match page.get_mut(field).map(Value::take) {
-                Some(Value::Array(items)) => all.extend(items),
-                _ => {}
+            if let Some(Value::Array(items)) = page.get_mut(field).map(Value::take) {
+                all.extend(items);
             }
             token =
                 page.get("nextPageToken").and_then(Value::as_str).filter(|token| !token.is_empty()).map(str::to_owned);
