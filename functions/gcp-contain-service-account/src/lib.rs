@@ -26,6 +26,7 @@ use stanch_gcp::{AccountFacts, Gcp, IamApi, IamSlot, IamState, account::is_agent
 pub struct GcpContainServiceAccount;
 
 /// What it can be told.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, by its documented name")]
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {

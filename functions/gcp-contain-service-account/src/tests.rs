@@ -103,7 +103,7 @@ async fn enabling_within_an_hour_is_refused_and_changes_nothing() {
     assert_eq!(state(&bench), cut);
     // It is not half undone: it can still be told apart from one that is, and contained again.
     assert_eq!(apply(&bench, everything()).await.status, Status::Already);
-    bench.clock.skip(Duration::from_secs(3600));
+    bench.clock.skip(Duration::from_hours(1));
     assert_eq!(revert(&bench, json!({})).await.status, Status::Reverted);
     assert_eq!(state(&bench), before);
 }

@@ -86,7 +86,7 @@ async fn every_disk_needs_a_ready_snapshot_of_this_incident() {
     other.capture("web-1-shared", "inc-2").await;
     other.gce.advance(Duration::from_secs(1));
     let uploading = Bench::with_web();
-    uploading.gce.timing(Timing::each(Duration::from_secs(60)));
+    uploading.gce.timing(Timing::each(Duration::from_mins(1)));
     uploading.capture("web-1", INCIDENT).await;
     uploading.capture("web-1-shared", INCIDENT).await;
     uploading.gce.advance(Duration::from_secs(150));

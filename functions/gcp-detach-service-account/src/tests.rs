@@ -16,7 +16,7 @@ use super::*;
 const EMAIL: &str = "web@acme-prod.iam.gserviceaccount.com";
 const OTHER: &str = "empty@acme-prod.iam.gserviceaccount.com";
 
-async fn seeded(instance: Instance) -> Bench {
+fn seeded(instance: Instance) -> Bench {
     let bench = Bench::new();
     bench.gce.seed_account(Account::new(PROJECT, EMAIL));
     bench.gce.seed_account(Account::new(PROJECT, OTHER));
@@ -26,7 +26,7 @@ async fn seeded(instance: Instance) -> Bench {
 
 /// With both disks captured for this incident.
 async fn captured() -> Bench {
-    let bench = seeded(web()).await;
+    let bench = seeded(web());
     bench.capture_web().await;
     bench
 }
@@ -78,7 +78,7 @@ async fn another_account_may_take_its_place_and_a_stopped_instance_stays_stopped
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     assert_eq!(state(&bench).await["accounts"][0]["email"], json!(OTHER));
 
-    let bench = seeded(web().status("TERMINATED")).await;
+    let bench = seeded(web().status("TERMINATED"));
     let before = state(&bench).await;
     let report = run(&bench, Mode::Apply, json!({})).await;
     assert_eq!((report.status, report.changes.len()), (Status::Applied, 1), "nothing is lost: {report:#?}");
@@ -89,13 +89,13 @@ async fn another_account_may_take_its_place_and_a_stopped_instance_stays_stopped
 
 #[tokio::test]
 async fn nothing_is_stopped_before_its_disks_are_captured_for_this_incident() {
-    let none = seeded(web()).await;
-    let half = seeded(web()).await;
+    let none = seeded(web());
+    let half = seeded(web());
     half.capture("web-1", INCIDENT).await;
-    let other = seeded(web()).await;
+    let other = seeded(web());
     other.capture("web-1", "inc-2").await;
     other.capture("web-1-shared", "inc-2").await;
-    let ssd_only = seeded(Instance::new(PROJECT, ZONE, "web-1").local_ssd()).await;
+    let ssd_only = seeded(Instance::new(PROJECT, ZONE, "web-1").local_ssd());
     for (bench, named, options) in [
         (none, "web-1, web-1-shared", json!({})),
         (half, "web-1-shared", json!({})),
@@ -122,7 +122,7 @@ async fn a_disk_that_was_made_anew_is_not_captured_by_the_old_ones_snapshot() {
 
 #[tokio::test]
 async fn local_ssds_are_given_up_only_on_request() {
-    let bench = seeded(web().local_ssd()).await;
+    let bench = seeded(web().local_ssd());
     bench.capture_web().await;
     let report = run(&bench, Mode::Apply, json!({})).await;
     assert_eq!(report.status, Status::Refused, "{report:#?}");
@@ -145,7 +145,7 @@ async fn a_member_of_a_managed_group_is_not_stopped() {
 
 #[tokio::test]
 async fn disabling_the_account_is_immediate_and_needs_no_restart() {
-    let bench = seeded(web()).await;
+    let bench = seeded(web());
     let before = state(&bench).await;
     let report = run(&bench, Mode::Apply, json!({"how": "disable"})).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
@@ -164,7 +164,7 @@ async fn disabling_the_account_is_immediate_and_needs_no_restart() {
 
 #[tokio::test]
 async fn a_shared_account_is_not_disabled_by_way_of_one_instance() {
-    let bench = seeded(web()).await;
+    let bench = seeded(web());
     bench.gce.seed(Instance::new(PROJECT, "europe-west1-c", "web-2").service_account(EMAIL));
     bench.gce.page_size(1);
     let report = run(&bench, Mode::Apply, json!({"how": "disable"})).await;
@@ -172,7 +172,7 @@ async fn a_shared_account_is_not_disabled_by_way_of_one_instance() {
     assert!(reason(&report).contains("europe-west1-c/web-2") && reason(&report).contains("how=replace"));
     assert!(!bench.gce.account(EMAIL).expect("there").is_disabled());
 
-    let bench = seeded(web()).await;
+    let bench = seeded(web());
     let own = bench.cloud(None).acting_as(EMAIL.parse().expect("an address"));
     let report = bench.run_in::<GcpDetachServiceAccount>(own, Mode::Apply, &web_1(), json!({"how": "disable"})).await;
     assert_eq!(report.status, Status::Refused, "{report:#?}");
@@ -188,9 +188,9 @@ async fn a_shared_account_is_not_disabled_by_way_of_one_instance() {
 async fn an_instance_without_an_account_and_one_in_between() {
     let bench = Bench::with_web();
     assert_eq!(run(&bench, Mode::Apply, json!({})).await.status, Status::Already);
-    let bench = seeded(web().status("SUSPENDED")).await;
+    let bench = seeded(web().status("SUSPENDED"));
     assert_eq!(run(&bench, Mode::Apply, json!({})).await.error, Some(Kind::Unsupported));
-    let bench = seeded(web()).await;
+    let bench = seeded(web());
     let report = run(&bench, Mode::Apply, json!({"how": "ask nicely"})).await;
     assert_eq!(report.error, Some(Kind::Invalid), "{report:#?}");
 }
@@ -221,7 +221,7 @@ async fn it_needs_exactly_what_it_declares() {
         };
         Box::pin(make) as futures::future::BoxFuture<'_, _>
     };
-    let disable = || Box::pin(async { (seeded(web()).await, web_1()) }) as futures::future::BoxFuture<'_, _>;
+    let disable = || Box::pin(async { (seeded(web()), web_1()) }) as futures::future::BoxFuture<'_, _>;
     let replace = Way { make: &replace, options: json!({"replacement": OTHER}), undo: json!({}) };
     let disable = Way { make: &disable, options: json!({"how": "disable"}), undo: json!({"revive_tokens": true}) };
     needs_exactly_what_it_declares::<GcpDetachServiceAccount>(&[replace, disable]).await;

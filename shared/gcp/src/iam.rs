@@ -147,7 +147,9 @@ impl Slot for IamSlot {
                 let mut policy = seen.token.0.clone();
                 let mut bindings: Vec<Value> = list(&policy).filter(|binding| !is_workload(binding)).cloned().collect();
                 bindings.extend(wanted.iter().cloned());
-                policy["bindings"] = bindings.into();
+                if let Some(fields) = policy.as_object_mut() {
+                    fields.insert("bindings".to_owned(), bindings.into());
+                }
                 let path = format!("{}:setIamPolicy", account.path());
                 let body = json!({ "policy": policy });
                 api.rest().post("iam.serviceAccounts.setIamPolicy", &path, &body).await.map(drop)

@@ -11,7 +11,7 @@ use stanch_core::{Disruption, Error, Kind, Mark, Recorded, Result, Seen, Slot, n
 use crate::{api::GceApi, facts::InstanceRef, iam::AccountSlot, power};
 
 /// A guest has 90 seconds to shut down (Compute Engine: "Stop or restart an instance").
-const LAG: Duration = Duration::from_secs(120);
+const LAG: Duration = Duration::from_mins(2);
 
 /// A place that detaching a service account writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -64,16 +64,15 @@ impl Bench {
         let mut request = order(&self.clock, mode, &INCIDENT.parse().unwrap(), target);
         request.order.options = options;
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        Driver::<R>::new(cloud, Arc::clone(&self.store), self.guard.clone(), clock)
-            .limiting_calls(Duration::from_mins(10))
-            .run(&request)
-            .await
+        let driver = Driver::<R>::new(cloud, Arc::clone(&self.store), self.guard.clone(), clock)
+            .limiting_calls(Duration::from_mins(10));
+        Box::pin(driver.run(&request)).await
     }
 
     /// A snapshot of a disk, as gcp-snapshot-disks makes it.
     pub async fn capture(&self, disk: &str, incident: &str) {
-        let place = if disk.ends_with("-shared") { format!("regions/{REGION}") } else { format!("zones/{ZONE}") };
         static TAKEN: AtomicU64 = AtomicU64::new(0);
+        let place = if disk.ends_with("-shared") { format!("regions/{REGION}") } else { format!("zones/{ZONE}") };
         let name = format!("s-{}", TAKEN.fetch_add(1, Ordering::Relaxed));
         let body =
             serde_json::json!({"name": name, "labels": {"stanch-incident": incident, "stanch-record": "a".repeat(24)}});

@@ -105,12 +105,11 @@ impl Firestore {
         let mut all = Read::default();
         let names: Vec<String> = keys.iter().map(|key| self.place.document(key)).collect();
         for names in names.chunks(BATCH) {
-            let mut body = json!({"documents": names});
-            match (transaction, &all.transaction) {
-                (false, _) => {}
-                (true, None) => body["newTransaction"] = json!({"readWrite": {}}),
-                (true, Some(begun)) => body["transaction"] = json!(begun),
-            }
+            let body = match (transaction, &all.transaction) {
+                (false, _) => json!({"documents": names}),
+                (true, None) => json!({"documents": names, "newTransaction": {"readWrite": {}}}),
+                (true, Some(begun)) => json!({"documents": names, "transaction": begun}),
+            };
             let needs = if transaction { format!("{GET} or {TRANSACTION}") } else { GET.to_owned() };
             let answer = client.call(METHOD, &body).await.map_err(|failure| self.error(METHOD, &needs, failure))?;
             for part in answer.as_array().into_iter().flatten() {
@@ -167,10 +166,10 @@ impl Firestore {
             };
             parts.push(part);
         }
-        let mut body = json!({"writes": parts});
-        if let Some(begun) = &transaction {
-            body["transaction"] = json!(begun);
-        }
+        let body = match &transaction {
+            Some(begun) => json!({"writes": parts, "transaction": begun}),
+            None => json!({"writes": parts}),
+        };
         let failure = match self.client().await?.call(METHOD, &body).await {
             Ok(answer) => {
                 let times = answer.get("writeResults").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
