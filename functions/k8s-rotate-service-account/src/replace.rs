@@ -36,6 +36,7 @@ pub(crate) async fn plan(
         compare: Compare::Contains,
         propagation: Propagation::Background,
         disruption: Disruption::Service,
+        shared: false,
     };
     let made = Change { slot: existence(new, manifest).into(), before: Object::absent(), after: Object::present() };
 
