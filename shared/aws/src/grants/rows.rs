@@ -24,6 +24,8 @@ const fn tagging(responder: &'static str, resources: &'static [&'static str], by
 
 const INTERFACE: &[&str] = &["arn:{partition}:ec2:{region}:{account}:network-interface/*"];
 const GROUP: &[&str] = &["arn:{partition}:ec2:{region}:{account}:security-group/*"];
+const CLASSIC: &[&str] = &["arn:{partition}:elasticloadbalancing:{region}:{account}:loadbalancer/*"];
+const TARGETS: &[&str] = &["arn:{partition}:elasticloadbalancing:{region}:{account}:targetgroup/*"];
 const SCALING: &[&str] = &["arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/*"];
 /// What can be attached to an interface, and the interface.
 const ADDRESS: &[&str] = &[
@@ -36,6 +38,13 @@ pub(super) const ROWS: &[Grant] = &[
     any("autoscaling:DescribeAutoScalingGroups"),
     any("autoscaling:DescribeAutoScalingInstances"),
     any("autoscaling:DescribeInstanceRefreshes"),
+    any("elasticloadbalancing:DescribeLoadBalancers"),
+    any("elasticloadbalancing:DescribeTargetGroups"),
+    any("elasticloadbalancing:DescribeTargetHealth"),
+    row("elasticloadbalancing:DeregisterInstancesFromLoadBalancer", CLASSIC),
+    row("elasticloadbalancing:DeregisterTargets", TARGETS),
+    row("elasticloadbalancing:RegisterInstancesWithLoadBalancer", CLASSIC),
+    row("elasticloadbalancing:RegisterTargets", TARGETS),
     row("autoscaling:AttachInstances", SCALING),
     row("autoscaling:DetachInstances", SCALING),
     row("autoscaling:EnterStandby", SCALING),
