@@ -448,7 +448,9 @@ async fn least_privilege_of_aws_terminate_instance() {
             let guard = Guard { accounts: Some(vec![ACCOUNT.parse().unwrap()]), ..Guard::default() };
             let request = stanch_tests::order(&clock, Mode::Apply, &stanch_tests::incident("case-1"), &target);
             let clock = Arc::new(clock);
-            Driver::<AwsSnapshotVolumes>::new(aws().into(), ledger.clone(), guard.clone(), clock.clone()).run(&request).await;
+            Driver::<AwsSnapshotVolumes>::new(aws().into(), ledger.clone(), guard.clone(), clock.clone())
+                .run(&request)
+                .await;
             Driver::<AwsProtectInstance>::new(aws().into(), ledger, guard, clock).run(&request).await;
         }) as futures::future::BoxFuture<'static, ()>
     };
@@ -464,7 +466,10 @@ async fn least_privilege_of_aws_mark_instance() {
     // A mark that was there under another value is set back; one that was not is taken off.
     let marked = || {
         let target = bed.target();
-        bed.script("ec2.create_tags(Resources=[want['id']], Tags=[{'Key': 'stanch:status', 'Value': 'old'}])", &json!(target));
+        bed.script(
+            "ec2.create_tags(Resources=[want['id']], Tags=[{'Key': 'stanch:status', 'Value': 'old'}])",
+            &json!(target),
+        );
         target
     };
     let scenarios = [

@@ -489,7 +489,8 @@ async fn another_account_is_reached_by_a_role_that_is_narrowed_to_the_order() {
     let text = policy.to_string();
     assert!(text.len() <= 2048, "{}", text.len());
     let instance = format!("arn:aws:ec2:eu-central-1:{MEMBER}:instance/{target}");
-    let create = policy["Statement"].as_array().unwrap().iter().find(|it| it["Action"] == json!(["ec2:CreateSnapshots"]));
+    let create =
+        policy["Statement"].as_array().unwrap().iter().find(|it| it["Action"] == json!(["ec2:CreateSnapshots"]));
     assert_eq!(create.expect("a statement")["Resource"][0], json!(instance));
     assert!(!text.contains("ec2:TerminateInstances") && !text.contains("\"*:*\""), "{text}");
     let taken = bed.script(
@@ -506,9 +507,15 @@ print(json.dumps(len(there.describe_snapshots(OwnerIds=["self"])["Snapshots"])))
     bed.proxy.clear();
     let own = desk.driver::<AwsSnapshotVolumes>(elsewhere(&bed).1.into()).run(&again).await;
     assert_eq!(own.status, Status::Applied, "{own:#?}");
-    assert!(!bed.proxy.actions().contains(&"AssumeRole".to_owned()) || bed.proxy.calls().iter().all(|call| {
-        !is("AssumeRole")(call) || call.form("RoleSessionName").as_deref() == Some("seed")
-    }), "our own account needs no role");
+    assert!(
+        !bed.proxy.actions().contains(&"AssumeRole".to_owned())
+            || bed
+                .proxy
+                .calls()
+                .iter()
+                .all(|call| { !is("AssumeRole")(call) || call.form("RoleSessionName").as_deref() == Some("seed") }),
+        "our own account needs no role"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

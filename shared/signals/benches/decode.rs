@@ -1,7 +1,12 @@
 //! Decoding beside plain parsing of the same bytes, in the same run, on one core: prints the table that
 //! `tests/bench/signals` keeps.
 
-#![expect(clippy::print_stdout, clippy::expect_used, clippy::indexing_slicing, reason = "a program that measures and prints")]
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a program that measures and prints"
+)]
 
 use std::{
     hint::black_box,

@@ -284,11 +284,7 @@ impl<R: Responder> Driver<R> {
                 let error = Error::new(Kind::Conflict, "verify", "the write was accepted and does not show");
                 return task.outcome(Progress::Failed, Some(seen), Some(error));
             }
-            if self.too_late(deadline) {
-                return task.outcome(Progress::Failed, Some(seen), Some(hand_over()));
-            }
-            if !leased.holds(self.clock.now()) {
-                let error = Error::new(Kind::Unavailable, "lease", "the lease ran out before the write; call again");
+            if let Err(error) = self.may_begin(leased, deadline) {
                 return task.outcome(Progress::Failed, Some(seen), Some(error));
             }
             match self
@@ -321,6 +317,17 @@ impl<R: Responder> Driver<R> {
                 }
             }
         }
+    }
+
+    /// Whether a write may begin now.
+    fn may_begin(&self, leased: &Leased, deadline: Timestamp) -> Result<()> {
+        if self.too_late(deadline) {
+            return Err(hand_over());
+        }
+        if !leased.holds(self.clock.now()) {
+            return Err(Error::new(Kind::Unavailable, "lease", "the lease ran out before the write; call again"));
+        }
+        Ok(())
     }
 
     /// Waits before a further try, or says that there is none. A lost race for the write's precondition is tried

@@ -7,10 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stanch_core::{Mark, Result, names::Namespace, target::Cluster};
 
-use super::{
-    KubeState, KubeToken, Look, Place,
-    node::uid_of,
-};
+use super::{KubeState, KubeToken, Look, Place, node::uid_of};
 use crate::{
     KubeApi, List, ObjectRef, Resource,
     command::kubectl,
