@@ -448,9 +448,7 @@ async fn least_privilege_of_aws_terminate_instance() {
             let guard = Guard { accounts: Some(vec![ACCOUNT.parse().unwrap()]), ..Guard::default() };
             let request = stanch_tests::order(&clock, Mode::Apply, &stanch_tests::incident("case-1"), &target);
             let clock = Arc::new(clock);
-            Driver::<AwsSnapshotVolumes>::new(aws().into(), ledger.clone(), guard.clone(), clock.clone())
-                .run(&request)
-                .await;
+            Driver::<AwsSnapshotVolumes>::new(aws(), ledger.clone(), guard.clone(), clock.clone()).run(&request).await;
             Driver::<AwsProtectInstance>::new(aws().into(), ledger, guard, clock).run(&request).await;
         }) as futures::future::BoxFuture<'static, ()>
     };

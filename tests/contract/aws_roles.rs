@@ -471,13 +471,13 @@ async fn another_account_is_reached_by_a_role_that_is_narrowed_to_the_order() {
     let request = order(&desk.clock, Mode::Apply, &incident("case-1"), &target);
 
     bed.proxy.clear();
-    let outside = desk.driver::<AwsSnapshotVolumes>(aws.into()).run(&request).await;
+    let outside = desk.driver::<AwsSnapshotVolumes>(aws).run(&request).await;
     assert_eq!((outside.status, bed.proxy.count()), (Status::Refused, 0), "before any call: {outside:#?}");
 
     desk.guard.accounts = Some(vec![ACCOUNT.parse().unwrap(), MEMBER.parse().unwrap()]);
     let (_, aws) = elsewhere(&bed);
     bed.proxy.clear();
-    let report = desk.driver::<AwsSnapshotVolumes>(aws.into()).run(&request).await;
+    let report = desk.driver::<AwsSnapshotVolumes>(aws).run(&request).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     let calls = bed.proxy.calls();
     let assumed: Vec<_> = calls.iter().filter(|call| is("AssumeRole")(call)).collect();
@@ -505,7 +505,7 @@ print(json.dumps(len(there.describe_snapshots(OwnerIds=["self"])["Snapshots"])))
     assert_eq!(taken, json!(1));
     let again = order(&desk.clock, Mode::Apply, &incident("case-1"), &bed.target());
     bed.proxy.clear();
-    let own = desk.driver::<AwsSnapshotVolumes>(elsewhere(&bed).1.into()).run(&again).await;
+    let own = desk.driver::<AwsSnapshotVolumes>(elsewhere(&bed).1).run(&again).await;
     assert_eq!(own.status, Status::Applied, "{own:#?}");
     assert!(
         !bed.proxy.actions().contains(&"AssumeRole".to_owned())

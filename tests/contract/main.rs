@@ -5,6 +5,8 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::large_futures,
+    clippy::unnecessary_wraps,
     missing_docs,
     reason = "a test"
 )]

@@ -4,6 +4,8 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::format_collect,
+    clippy::too_many_lines,
     missing_docs,
     reason = "a test"
 )]

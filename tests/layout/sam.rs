@@ -1,4 +1,4 @@
-//! The SAM template: the same as `infra/aws`, for those who deploy with CloudFormation.
+//! The SAM template: the same as `infra/aws`, for those who deploy with `CloudFormation`.
 
 use std::collections::BTreeMap;
 

@@ -45,7 +45,7 @@ pub(crate) async fn plan(api: &Apis, scene: &Scene<'_, AwsContainPrincipal>, rol
         }
         .one(),
     ];
-    ways_in.extend(pods.found.iter().map(|it| it.removal()));
+    ways_in.extend(pods.found.iter().map(Pod::removal));
     let closes = ways_in.iter().any(|change| change.before != change.after);
 
     // Who comes by Pod Identity and no other way can be told from everybody else.

@@ -16,6 +16,7 @@ fn what_ec2_refuses_is_not_asked_for() {
 
 #[test]
 fn slots_and_states_of_both_kinds_read_back() {
+    type State = Either<ProtectionState, ScalingState>;
     let place = r#""region":"eu-central-1","account":"123456789012","instance":"i-0123456789abcdef0""#;
     for json in [
         format!(r#"{{"slot":"attribute",{place},"protection":"termination"}}"#),
@@ -25,7 +26,6 @@ fn slots_and_states_of_both_kinds_read_back() {
         let slot: Slots = serde_json::from_str(&json).expect("reads");
         assert_eq!(serde_json::to_string(&slot).expect("writes"), json);
     }
-    type State = Either<ProtectionState, ScalingState>;
     for (json, one) in [
         (r#"{"protected":true}"#, true),
         (r#"{"deleted_with_instance":false}"#, true),

@@ -174,7 +174,7 @@ fn remaining(api: &KubeApi, scene: &Scene<'_, K8sRevokeAccess>, ours: &[&Binding
     match api.cluster() {
         Cluster::Eks { .. } => left.push(Remaining::new("rights of EKS access entries and policies are not of RBAC")),
         Cluster::Gke { .. } => {
-            left.push(Remaining::new("rights that Google Cloud IAM gives on the cluster are not of RBAC"))
+            left.push(Remaining::new("rights that Google Cloud IAM gives on the cluster are not of RBAC"));
         }
         _ => {}
     }

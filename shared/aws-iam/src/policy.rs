@@ -81,8 +81,8 @@ fn canonical(value: Value) -> Value {
             list.dedup();
             match list.pop() {
                 Some(only) if list.is_empty() => only,
-                Some(last) => {
-                    list.push(last);
+                Some(one) => {
+                    list.push(one);
                     Value::Array(list)
                 }
                 None => Value::Array(list),

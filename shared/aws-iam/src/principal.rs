@@ -99,12 +99,12 @@ pub fn is_caller(account: &AccountId, who: &Who, caller: &str) -> bool {
     let mut parts = caller.splitn(6, ':').skip(4);
     let (Some(of), Some(resource)) = (parts.next(), parts.next()) else { return false };
     let mut names = resource.split('/');
-    let named = match (names.next(), who) {
+    let caller_name = match (names.next(), who) {
         (Some("assumed-role"), Who::Role(_)) => names.next(),
         (Some("user"), Who::User(_)) => names.next_back(),
         _ => None,
     };
-    of == account.as_str() && named == Some(who.name().as_str())
+    of == account.as_str() && caller_name == Some(who.name().as_str())
 }
 
 #[cfg(test)]

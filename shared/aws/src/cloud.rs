@@ -160,13 +160,12 @@ impl Aws {
         let mut assumed = self.assumed.lock().await;
         let soon = SystemTime::now() + RENEW;
         let known = assumed.get(&key).filter(|known| known.expiry().is_none_or(|expiry| expiry > soon));
-        let credentials = match known {
-            Some(known) => known.clone(),
-            None => {
-                let made = member.assume(&config, account, place, policy.as_ref()).await?;
-                assumed.insert(key, made.clone());
-                made
-            }
+        let credentials = if let Some(known) = known {
+            known.clone()
+        } else {
+            let made = member.assume(&config, account, place, policy.as_ref()).await?;
+            assumed.insert(key, made.clone());
+            made
         };
         Ok(config.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
     }

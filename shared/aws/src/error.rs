@@ -91,21 +91,24 @@ fn kind(code: &str, said: &str, status: u16) -> (Kind, Option<Duration>) {
         "EntityTemporarilyUnmodifiable" | "ConcurrentModificationException" | "ResourceInUseException" => (Kind::Conflict, None),
         "UnmodifiableEntity" | "LimitExceeded" | "PolicyNotAttachable" => (Kind::Unsupported, None),
         _ if code.ends_with("NotFound") => (Kind::NotFound, None),
-        // The last two are quotas, not rates: waiting does not help, a person has to raise them or make room.
+        // The limits are quotas, not rates: waiting does not help, a person has to raise them or make room.
         "OperationNotPermitted"
         | "UnsupportedOperation"
         | "Unsupported"
         | "SnapshotLimitExceeded"
-        | "ResourceLimitExceeded" => (Kind::Unsupported, None),
+        | "ResourceLimitExceeded"
+        // Auto Scaling and load balancers refuse with these what the state of the group does not allow.
+        | "ValidationError"
+        | "InvalidTarget" => (Kind::Unsupported, None),
         // Something still uses it, or it is somewhere else by now.
-        "DependencyViolation" | "ResourceInUse" | "InvalidGroup.InUse" | "Resource.AlreadyAssociated" => {
-            (Kind::Conflict, None)
-        }
-        // Auto Scaling and load balancers refuse with it what the state of the group does not allow.
-        "ValidationError" | "InvalidTarget" => (Kind::Unsupported, None),
-        "IncorrectState" | "IncorrectInstanceState" | "IncorrectSpotRequestState" | "ConcurrentModification" => {
-            (Kind::Conflict, None)
-        }
+        "DependencyViolation"
+        | "ResourceInUse"
+        | "InvalidGroup.InUse"
+        | "Resource.AlreadyAssociated"
+        | "IncorrectState"
+        | "IncorrectInstanceState"
+        | "IncorrectSpotRequestState"
+        | "ConcurrentModification" => (Kind::Conflict, None),
         "RequestTimeout" => (Kind::Unavailable, None),
         _ if code.ends_with(".Malformed") => (Kind::Invalid, None),
         _ if operator(said) => (Kind::Unsupported, None),

@@ -80,7 +80,7 @@ impl Instance {
             private: described
                 .network_interfaces()
                 .iter()
-                .flat_map(|interface| interface.private_ip_addresses())
+                .flat_map(aws_sdk_ec2::types::InstanceNetworkInterface::private_ip_addresses)
                 .filter_map(|address| address.private_ip_address().map(str::to_owned))
                 .collect(),
             interface_count: described.network_interfaces().len(),

@@ -3,6 +3,8 @@
 //! Sources: AWS STS API Reference "`AssumeRole`" (external id, session policies: at most 2,048 characters); IAM User
 //! Guide "Access to AWS accounts owned by third parties" (why an external id).
 
+#![expect(clippy::literal_string_with_formatting_args, reason = "places in an ARN, not arguments of a format")]
+
 use std::env;
 
 use aws_config::SdkConfig;

@@ -21,8 +21,10 @@ impl Ec2Api {
         let call = self.client.describe_instance_attribute().instance_id(instance.as_str()).attribute(name);
         let answer = call.send().await.map_err(|error| classify(OPERATION, instance.as_str(), error))?;
         let found = match what {
-            Protection::Termination => answer.disable_api_termination().and_then(|value| value.value()),
-            Protection::Stop => answer.disable_api_stop().and_then(|value| value.value()),
+            Protection::Termination => {
+                answer.disable_api_termination().and_then(aws_sdk_ec2::types::AttributeBooleanValue::value)
+            }
+            Protection::Stop => answer.disable_api_stop().and_then(aws_sdk_ec2::types::AttributeBooleanValue::value),
             Protection::Shutdown => answer
                 .instance_initiated_shutdown_behavior()
                 .and_then(|value| value.value())

@@ -164,11 +164,11 @@ async fn what_a_plan_prints_is_what_it_does() {
     let mine = |place: &String| {
         !place.ends_with("/description") && !place.ends_with("/stanch-record") && !place.ends_with("/stanch-since")
     };
-    let none: [&str; 0] = [];
+    let nothing: [&str; 0] = [];
     let isolate = Box::pin(as_printed::<GcpIsolateInstance>(&node, json!({}))).await;
-    assert_eq!(isolate.into_iter().filter(mine).collect::<Vec<_>>(), none);
-    assert_eq!(as_printed::<GcpRemoveExternalIp>(&node, json!({})).await, none);
-    assert_eq!(as_printed::<GcpProtectInstance>(&node, json!({})).await, none);
+    assert_eq!(isolate.into_iter().filter(mine).collect::<Vec<_>>(), nothing);
+    assert_eq!(as_printed::<GcpRemoveExternalIp>(&node, json!({})).await, nothing);
+    assert_eq!(as_printed::<GcpProtectInstance>(&node, json!({})).await, nothing);
     let mark = as_printed::<GcpMarkInstance>(&node, json!({})).await;
-    assert_eq!(mark.into_iter().filter(mine).collect::<Vec<_>>(), none);
+    assert_eq!(mark.into_iter().filter(mine).collect::<Vec<_>>(), nothing);
 }

@@ -48,10 +48,10 @@ impl Rules {
     /// The name of the group that has them.
     pub fn name(&self) -> String {
         let digest = Sha256::digest(format!("in {:?} out {:?}", self.wanted(true), self.wanted(false)));
-        let digest = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digest = digest.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
         match self {
-            Self::Closed(_) => format!("{QUARANTINE}{digest}"),
-            Self::Open => format!("{UNTRACKED}{digest}"),
+            Self::Closed(_) => format!("{QUARANTINE}{digest:08x}"),
+            Self::Open => format!("{UNTRACKED}{digest:08x}"),
         }
     }
 
@@ -263,13 +263,13 @@ impl QuarantineGroup {
         if to != Presence::Ready {
             return format!("aws ec2 delete-security-group --region {region} --group-id \"{}\"", self.find());
         }
-        let mut command = format!(
+        let made = format!(
             "aws ec2 create-security-group --region {region} --vpc-id {} --group-name {name} --description {}",
             self.vpc,
             shell::word(self.description()),
         );
         let everything = "IpProtocol=-1,IpRanges=[{CidrIp=0.0.0.0/0}]";
-        command.push_str(&match &self.rules {
+        let closed = match &self.rules {
             Rules::Closed(_) => format!(
                 " && aws ec2 revoke-security-group-egress --region {region} --group-id \"{}\" --ip-permissions \
                  '{everything}'",
@@ -280,24 +280,25 @@ impl QuarantineGroup {
                  '{everything}' 'IpProtocol=-1,Ipv6Ranges=[{{CidrIpv6=::/0}}]'",
                 self.find()
             ),
-        });
-        if let Rules::Closed(ranges) = &self.rules
-            && !ranges.is_empty()
-        {
-            let ranges = ranges.iter().map(|range| {
-                if range.is_ipv6() {
-                    format!("'IpProtocol=-1,Ipv6Ranges=[{{CidrIpv6={range}}}]'")
-                } else {
-                    format!("'IpProtocol=-1,IpRanges=[{{CidrIp={range}}}]'")
-                }
-            });
-            command.push_str(&format!(
-                " && aws ec2 authorize-security-group-ingress --region {region} --group-id \"{}\" --ip-permissions {}",
-                self.find(),
-                ranges.collect::<Vec<_>>().join(" ")
-            ));
-        }
-        command
+        };
+        let allowed = match &self.rules {
+            Rules::Closed(ranges) if !ranges.is_empty() => {
+                let ranges = ranges.iter().map(|range| {
+                    if range.is_ipv6() {
+                        format!("'IpProtocol=-1,Ipv6Ranges=[{{CidrIpv6={range}}}]'")
+                    } else {
+                        format!("'IpProtocol=-1,IpRanges=[{{CidrIp={range}}}]'")
+                    }
+                });
+                format!(
+                    " && aws ec2 authorize-security-group-ingress --region {region} --group-id \"{}\" --ip-permissions {}",
+                    self.find(),
+                    ranges.collect::<Vec<_>>().join(" ")
+                )
+            }
+            _ => String::new(),
+        };
+        format!("{made}{closed}{allowed}")
     }
 
     /// A command that prints its id.

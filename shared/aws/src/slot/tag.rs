@@ -113,16 +113,13 @@ impl TagSlot {
     pub(crate) async fn carry_out(&self, to: &TagState, api: &Ec2Api) -> Result<()> {
         let Self::Tag(slot) = self;
         let (on, key) = (slot.instance.as_str(), Tag::builder().key(&slot.key));
-        match &to.tag {
-            Some(value) => {
-                let call = api.client.create_tags().resources(on).tags(key.value(value).build());
-                call.send().await.map(drop).map_err(|error| classify("ec2:CreateTags", on, error))
-            }
+        if let Some(value) = &to.tag {
+            let call = api.client.create_tags().resources(on).tags(key.value(value).build());
+            call.send().await.map(drop).map_err(|error| classify("ec2:CreateTags", on, error))
+        } else {
             // With the key alone: it goes, whatever its value is by now. The look before has seen that it is ours.
-            None => {
-                let call = api.client.delete_tags().resources(on).tags(key.build());
-                call.send().await.map(drop).map_err(|error| classify("ec2:DeleteTags", on, error))
-            }
+            let call = api.client.delete_tags().resources(on).tags(key.build());
+            call.send().await.map(drop).map_err(|error| classify("ec2:DeleteTags", on, error))
         }
     }
 }

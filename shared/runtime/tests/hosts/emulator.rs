@@ -20,6 +20,7 @@ pub(crate) struct PubSub {
 
 impl PubSub {
     /// One with a subscription; `None` where the emulator is not installed. It pushes where it is told where to.
+    #[expect(clippy::print_stdout, reason = "what the test runner collects")]
     pub(crate) async fn start(push_to: Option<&str>) -> Result<Option<Self>, Box<dyn std::error::Error>> {
         let emulator = match tokio::task::spawn_blocking(Emulator::pubsub).await? {
             Ok(emulator) => emulator,
