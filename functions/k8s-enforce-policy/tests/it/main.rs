@@ -263,7 +263,12 @@ fn serve_kyverno(cluster: &Cluster) -> bool {
     let name = definition["metadata"]["name"].as_str().unwrap();
     cluster.create("apiextensions.k8s.io/v1/customresourcedefinitions", "", name, &definition);
     cluster.until("cluster policies are served", || {
-        cluster.admin("GET", "/apis/kyverno.io/v1/clusterpolicies", "", None).0 == 200
+        // Discovery follows a moment later.
+        let (status, listed) = cluster.admin("GET", "/apis/kyverno.io/v1", "", None);
+        status == 200
+            && cluster.admin("GET", "/apis/kyverno.io", "", None).0 == 200
+            && listed.to_string().contains("clusterpolicies")
+            && cluster.admin("GET", "/apis/kyverno.io/v1/clusterpolicies", "", None).0 == 200
     });
     true
 }
