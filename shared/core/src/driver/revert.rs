@@ -155,7 +155,8 @@ impl<R: Responder> Driver<R> {
             }
         }
         if failure.is_none() {
-            failure = self.leave_shared(found, book).await?;
+            // Whatever keeps us from leaving, what was undone before it is closed and reported.
+            failure = self.leave_shared(found, book).await.unwrap_or_else(Some);
         }
         self.release(found, book);
         if let Some(record) = &mut book.record {

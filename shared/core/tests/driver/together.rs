@@ -87,6 +87,31 @@ async fn killed_while_leaving_the_wall_stands_for_who_needs_it() {
     }
 }
 
+/// A process that died while it took the wall away keeps others off the wall for longer than off the record: who goes on
+/// in between says what is undone, and holds nothing back.
+#[tokio::test]
+async fn what_was_undone_is_reported_even_if_leaving_has_to_wait() {
+    let mut waited = 0;
+    for at in 0..24 {
+        let room = Shared::new();
+        let driver = behind::<false>(&room);
+        driver.run(&plain(&room, Mode::Apply, "a")).await;
+        room.run_killed(driver.run(&plain(&room, Mode::Revert, "a")), at, When::After).await;
+        room.advance(Duration::from_secs(31));
+        let early = driver.run(&plain(&room, Mode::Revert, "a")).await;
+        if early.wants_retry() {
+            waited += 1;
+            assert_eq!(early.status, Status::Partial, "{at}: {early:#?}");
+            assert!(early.changes.iter().any(|change| change.state == DoneState::Reverted), "{at}: {early:#?}");
+            room.advance(Duration::from_secs(30));
+            let last = driver.run(&plain(&room, Mode::Revert, "a")).await;
+            assert_eq!(last.status, Status::Reverted, "{at}: it has given its lease back: {last:#?}");
+        }
+        assert_eq!((room.dial("a"), room.dial("wall")), (1, 0), "{at}");
+    }
+    assert!(waited > 0, "no run met the wall while it was going");
+}
+
 #[tokio::test]
 async fn many_come_and_go_at_once_and_no_wall_is_left_or_missing() {
     let room = Shared::new();
