@@ -181,12 +181,14 @@ impl<R: Responder> Driver<R> {
         if let Some(record) = &book.record {
             show::record(report, record, Status::Reverted, found.request);
         }
-        if failure.is_none()
+        let whole = failure.is_none() && matches!(closed, Ok(Saved::Done));
+        // What only left evidence, or cannot be undone, has brought no member back.
+        if whole
+            && !kept_only
             && let Err(error) = book.give_back().await
         {
             tracing::warn!(%error, "a group counts its member as missing for another day");
         }
-        let whole = failure.is_none() && matches!(closed, Ok(Saved::Done));
         report.end(failure, closed);
         if whole && kept_only {
             report.status = Status::Refused;

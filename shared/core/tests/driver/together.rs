@@ -157,6 +157,18 @@ async fn a_group_loses_a_tenth_at_once_and_gets_its_members_back() {
 }
 
 #[tokio::test]
+async fn a_member_that_does_not_come_back_stays_counted() {
+    let room = Shared::new();
+    let driver = behind::<false>(&room);
+    let released = serde_json::json!({ "size": 9, "kept": true });
+    assert_eq!(driver.run(&on(&room, Mode::Apply, "a", released)).await.status, Status::Applied);
+    assert_eq!(driver.run(&plain(&room, Mode::Revert, "a")).await.status, Status::Refused, "nothing can be undone");
+    let next = driver.run(&on(&room, Mode::Apply, "b", serde_json::json!({ "size": 9 }))).await;
+    assert_eq!(next.status, Status::Refused, "{next:#?}");
+    assert_eq!(room.dial("b"), 2);
+}
+
+#[tokio::test]
 async fn an_order_that_reaches_too_much_is_refused_and_its_plan_says_so() {
     let room = Shared::new();
     let driver = behind::<false>(&room);

@@ -344,6 +344,7 @@ pub struct Group {
     size: usize,
     objects: usize,
     large: usize,
+    kept: bool,
 }
 
 impl<const ALONE: bool> Responder for Behind<ALONE> {
@@ -362,6 +363,9 @@ impl<const ALONE: bool> Responder for Behind<ALONE> {
     async fn plan(_: &Panel, scene: &Scene<'_, Self>) -> Result<Plan<Dial>> {
         let change =
             |slot: Dial, after: i64| Change { before: scene.facts.get(slot.name()).copied().unwrap_or(0), slot, after };
+        if scene.options.kept {
+            return Ok(Plan::empty().then([change(Dial::Photo, 1)]).of("pool/web", scene.options.size));
+        }
         let plan = Plan::empty()
             .then([change(Dial::Wall, 1)])
             .then([change(Dial::Turn(scene.target.name.to_string()), 0)])
