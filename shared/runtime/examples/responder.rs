@@ -197,5 +197,7 @@ fn load<T: Default + serde::de::DeserializeOwned>(path: &PathBuf) -> Result<T> {
 fn save<T: Serialize>(path: &PathBuf, value: &T) -> Result<()> {
     let broken = |cause: std::io::Error| Error::new(Kind::Internal, "write", "the file is broken").because(cause);
     let bytes = serde_json::to_vec(value).map_err(|error| broken(error.into()))?;
-    std::fs::write(path, bytes).map_err(broken)
+    // Whoever is killed in the middle, or reads meanwhile, must not meet half a file.
+    let whole = path.with_extension("new");
+    std::fs::write(&whole, bytes).and_then(|()| std::fs::rename(&whole, path)).map_err(broken)
 }

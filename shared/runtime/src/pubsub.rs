@@ -29,6 +29,9 @@ use crate::{
 
 /// Messages at once. Each may hold the clients of another account or cluster.
 const AT_ONCE: i64 = 16;
+/// How long a message is kept from others once its consumer has died: as long as the ledger's own lease, so that what a
+/// crash left half done is resumed as soon as it may be. The client renews it in time while a message is dealt with.
+const MESSAGE_LEASE: Duration = Duration::from_secs(30);
 /// A message that is given back comes again at once; the lease or the throttle behind it does not end at once.
 const BEFORE_GIVING_BACK: Duration = Duration::from_secs(5);
 /// Kubernetes kills thirty seconds after SIGTERM, Cloud Run worker pools after ten.
@@ -83,6 +86,7 @@ async fn pull<R: Responder>(subscriber: &Subscriber, name: &str, puller: Arc<Pul
     let mut stream = subscriber
         .subscribe(name)
         .set_max_outstanding_messages(AT_ONCE)
+        .set_max_lease_extension(MESSAGE_LEASE)
         .set_max_lease(puller.timeout + BEFORE_GIVING_BACK + Duration::from_mins(1))
         .set_shutdown_behavior(ShutdownBehavior::WaitForProcessing)
         .build();

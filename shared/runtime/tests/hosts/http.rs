@@ -9,11 +9,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::{Outcome, Place, falco, local, order, push};
 
 const ENFORCE: (&str, &str) = ("STANCH_MODE", "enforce");
+/// More targets than may be acted on in ten minutes.
+const MANY: (&str, &str) = ("STANCH_GUARD", r#"{"limits": {"label-pod": {"per_ten_minutes": 10}}}"#);
 
 #[tokio::test]
 async fn every_wrapping_of_an_event_acts_and_a_redelivery_does_not() -> Outcome {
     let place = Place::new()?;
-    let server = local(&place, &[ENFORCE])?;
+    let server = local(&place, &[ENFORCE, MANY])?;
     let (client, url) = (Client::new(), server.url());
     let json = |body: &Value| client.post(&url).header("content-type", "application/json").body(body.to_string());
     let structured = json!({"specversion": "1.0", "id": "1", "source": "falco", "type": "falco.rule.output.v1",

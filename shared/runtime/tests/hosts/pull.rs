@@ -10,8 +10,8 @@ use crate::{
     support::{Outcome, Place, Process, falco, order},
 };
 
-/// A message whose consumer died comes again when its lease ends, which the client extends to a minute; the ledger's
-/// own lease has ended by then.
+/// A message whose consumer died comes again when its lease ends, after half a minute; the ledger's own lease ends about
+/// then. A busy machine and the emulator take their time.
 const REDELIVERY: Duration = Duration::from_secs(150);
 
 async fn until(limit: Duration, what: &str, holds: impl Fn() -> bool) {
