@@ -29,7 +29,7 @@ use stanch_core::{
     names::{KubeName, Namespace},
 };
 use stanch_k8s::{
-    Fields, Kube, KubeApi, KubeSlot, KubeState, List, ObjectRef, Resource, WorkloadFacts, WorkloadOf,
+    Fields, Kube, KubeApi, KubeState, List, ObjectRef, Resource, TemplateSlot, WorkloadFacts, WorkloadOf,
     checked_node_labels, managed_by, next_order, rollout,
 };
 
@@ -121,9 +121,9 @@ impl Responder for K8sConfineWorkload {
     type Cloud = Kube;
     type Target = WorkloadOf;
     type Options = Options;
-    type Slot = KubeSlot;
+    type Slot = TemplateSlot;
 
-    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<KubeSlot>> {
+    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<TemplateSlot>> {
         let Scene { facts, options, mark, .. } = scene;
         let template = template(facts)?;
         let spec = facts.value.pointer(&template).and_then(Value::as_object).cloned().unwrap_or_default();

@@ -23,7 +23,7 @@ use stanch_core::{
     Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
     target::NodeOrPod,
 };
-use stanch_k8s::{Kube, KubeApi, KubeSlot, KubeState, Label, Machine, NodeFacts, cordon, next_order};
+use stanch_k8s::{CordonSlot, Kube, KubeApi, KubeState, Label, Machine, NodeFacts, cordon, next_order};
 
 /// Cordons and taints the node that an alert names.
 #[derive(Debug)]
@@ -65,9 +65,9 @@ impl Responder for K8sCordonNode {
     type Cloud = Kube;
     type Target = NodeOrPod;
     type Options = Options;
-    type Slot = KubeSlot;
+    type Slot = CordonSlot;
 
-    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<KubeSlot>> {
+    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<CordonSlot>> {
         if let Some(what) = scene.facts.is_virtual() {
             let message = format!(
                 "{what} takes no other pods, so a cordon contains nothing: use k8s-revoke-access, k8s-redeploy-pod \
@@ -79,7 +79,7 @@ impl Responder for K8sCordonNode {
     }
 }
 
-fn changes(scene: &Scene<'_, K8sCordonNode>) -> Vec<Change<KubeSlot>> {
+fn changes(scene: &Scene<'_, K8sCordonNode>) -> Vec<Change<CordonSlot>> {
     let Scene { facts, options, mark, .. } = scene;
     let mut changes = cordon(facts, mark);
     if options.exclude_from_load_balancers {

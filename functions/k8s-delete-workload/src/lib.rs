@@ -30,8 +30,8 @@ use stanch_core::{
     Trigger, responder::Known,
 };
 use stanch_k8s::{
-    Compare, Fields, Kube, KubeApi, KubeSlot, KubeState, Object, ObjectRef, Propagation, Retain, WorkloadByName,
-    WorkloadNamed, manifest_of,
+    Compare, Fields, Kube, KubeApi, KubeState, Object, ObjectRef, Propagation, Retain, WorkloadByName, WorkloadNamed,
+    WorkloadSlot, manifest_of,
 };
 
 /// Deletes a workload, or scales it to zero.
@@ -128,16 +128,20 @@ impl Responder for K8sDeleteWorkload {
     type Cloud = Kube;
     type Target = WorkloadByName;
     type Options = Options;
-    type Slot = KubeSlot;
+    type Slot = WorkloadSlot;
 
-    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<KubeSlot>> {
+    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<WorkloadSlot>> {
         Self::plan_knowing(api, scene, &Known { recorded: Vec::new(), siblings: Vec::new() }).await
     }
 
-    async fn plan_knowing(api: &KubeApi, scene: &Scene<'_, Self>, known: &Known<KubeSlot>) -> Result<Plan<KubeSlot>> {
+    async fn plan_knowing(
+        api: &KubeApi,
+        scene: &Scene<'_, Self>,
+        known: &Known<WorkloadSlot>,
+    ) -> Result<Plan<WorkloadSlot>> {
         let WorkloadNamed { object, value, owner } = scene.facts;
         let deleted = known.recorded.iter().find_map(|change| match &change.slot {
-            KubeSlot::Object(deleted) => Some(deleted),
+            WorkloadSlot::Object(deleted) => Some(deleted),
             _ => None,
         });
         let Some(value) = value else {
@@ -175,7 +179,7 @@ fn name(object: &ObjectRef) -> String {
     format!("{}/{namespace}/{}", object.resource.kind, object.name)
 }
 
-fn delete(scene: &Scene<'_, K8sDeleteWorkload>, value: &Value) -> Plan<KubeSlot> {
+fn delete(scene: &Scene<'_, K8sDeleteWorkload>, value: &Value) -> Plan<WorkloadSlot> {
     let object = &scene.facts.object;
     let mut plan = Plan::empty();
     let retained = Retain::state_in(value);
@@ -224,7 +228,7 @@ fn manifest(value: &Value) -> Value {
 const GENERATED: [&str; 4] =
     ["controller-uid", "job-name", "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"];
 
-fn scale_to_zero(object: &ObjectRef, value: &Value) -> Result<Change<KubeSlot>> {
+fn scale_to_zero(object: &ObjectRef, value: &Value) -> Result<Change<WorkloadSlot>> {
     let (path, to) = match object.resource.kind.as_str() {
         "CronJob" | "Job" => ("/spec/suspend", json!(true)),
         "DaemonSet" => {

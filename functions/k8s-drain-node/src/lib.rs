@@ -31,7 +31,7 @@ use stanch_core::{
     Trigger, target::NodeOrPod,
 };
 use stanch_k8s::{
-    Budget, How, Kube, KubeApi, KubeSlot, KubeState, Lodger, MARKS, Machine, Marks, Removal, cordon, next_order,
+    Budget, DrainSlot, How, Kube, KubeApi, KubeState, Lodger, MARKS, Machine, Marks, Removal, cordon, next_order,
 };
 
 use findings::{Stay, names, sort};
@@ -114,13 +114,13 @@ impl Responder for K8sDrainNode {
     type Cloud = Kube;
     type Target = NodeOrPod;
     type Options = Options;
-    type Slot = KubeSlot;
+    type Slot = DrainSlot;
 
     fn equip(api: &KubeApi, options: &Options) {
         api.limit_removals(options.per_second);
     }
 
-    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<KubeSlot>> {
+    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<DrainSlot>> {
         let Scene { facts, options, mark, .. } = scene;
         if let Some(what) = facts.is_virtual() {
             let message = format!("{what} has no other pods to move: use k8s-redeploy-pod or k8s-delete-workload");
@@ -134,7 +134,7 @@ impl Responder for K8sDrainNode {
         let mut cordoning = cordon(facts, mark);
         // Another record's marks say who cordoned it.
         let marked = facts.annotations.get(MARKS[1]).is_some_and(|record| record != mark.record.as_str());
-        cordoning.retain(|change| !marked || !matches!(change.slot, KubeSlot::Marks(Marks { .. })));
+        cordoning.retain(|change| !marked || !matches!(change.slot, DrainSlot::Marks(Marks { .. })));
         let evictions = sorted.leaving.iter().map(|lodger| eviction(lodger, scene));
 
         let mut plan = Plan::empty().then(cordoning).then(evictions).leaving(remaining(scene, &sorted, &budgets));
@@ -146,7 +146,7 @@ impl Responder for K8sDrainNode {
     }
 }
 
-fn eviction(lodger: &Lodger, scene: &Scene<'_, K8sDrainNode>) -> Change<KubeSlot> {
+fn eviction(lodger: &Lodger, scene: &Scene<'_, K8sDrainNode>) -> Change<DrainSlot> {
     let Scene { facts, options, .. } = scene;
     let successor = match &lodger.pod.owner {
         _ if lodger.pod.has_ended() => "it has ended".to_owned(),

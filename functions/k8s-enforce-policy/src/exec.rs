@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stanch_core::{Error, Kind, Plan, Result};
-use stanch_k8s::{Compare, KubeApi, KubeSlot, NamespaceFacts, Resource};
+use stanch_k8s::{Compare, KubeApi, NamespaceFacts, PolicySlot, Resource};
 
 use crate::{ADMISSION, Engine, KYVERNO, Options, only, ours, said};
 
@@ -12,7 +12,7 @@ const RESPONDERS: &str = "stanch:responders";
 const CONNECT: [&str; 3] = ["pods/exec", "pods/attach", "pods/portforward"];
 const MESSAGE: &str = "denied by stanch: this namespace is under investigation";
 
-pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<KubeSlot>> {
+pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<PolicySlot>> {
     let default = vec![RESPONDERS.to_owned()];
     let groups = options.allow_groups.as_ref().unwrap_or(&default);
     checked("options.allow_groups", groups)?;

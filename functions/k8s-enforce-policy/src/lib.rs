@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use stanch_core::{
     Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
 };
-use stanch_k8s::{Compare, Kube, KubeApi, KubeSlot, NamespaceFacts, NamespaceOf, Object, ObjectRef, Resource};
+use stanch_k8s::{Compare, Kube, KubeApi, NamespaceFacts, NamespaceOf, Object, ObjectRef, PolicySlot, Resource};
 
 /// Puts a policy on a namespace.
 #[derive(Debug)]
@@ -177,9 +177,9 @@ impl Responder for K8sEnforcePolicy {
     type Cloud = Kube;
     type Target = NamespaceOf;
     type Options = Options;
-    type Slot = KubeSlot;
+    type Slot = PolicySlot;
 
-    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<KubeSlot>> {
+    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<PolicySlot>> {
         let Scene { facts, options, .. } = scene;
         match options.policy {
             Policy::DenyExec => exec::plan(api, facts, options).await,
@@ -202,7 +202,7 @@ async fn ours(
     name: &str,
     body: Value,
     compare: Compare,
-) -> Result<Change<KubeSlot>> {
+) -> Result<Change<PolicySlot>> {
     let object = ObjectRef {
         cluster: api.cluster().clone(),
         resource: resource.clone(),

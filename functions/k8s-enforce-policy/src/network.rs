@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 use stanch_core::{Error, Kind, Plan, Result};
-use stanch_k8s::{Compare, KubeApi, KubeSlot, List, NamespaceFacts, Resource};
+use stanch_k8s::{Compare, KubeApi, List, NamespaceFacts, PolicySlot, Resource};
 
 use crate::{KYVERNO, Options, ours, said};
 
 const NAME: &str = "stanch-default-deny";
 
-pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<KubeSlot>> {
+pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<PolicySlot>> {
     let policies = Resource::network_policies();
     let spec = spec(options.allow_dns);
     let policy = ours(api, &policies, Some(namespace.name()), NAME, json!({"spec": spec}), Compare::Exact).await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stanch_core::{Change, Error, Kind, Plan, Result};
-use stanch_k8s::{Compare, KubeApi, KubeSlot, KubeState, Label, List, NamespaceFacts, Resource};
+use stanch_k8s::{Compare, KubeApi, KubeState, Label, List, NamespaceFacts, PolicySlot, Resource};
 
 use crate::{ADMISSION, How, Options, only, ours, said};
 
@@ -13,14 +13,14 @@ use crate::{ADMISSION, How, Options, only, ours, said};
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const RESTRICTED: &str = "restricted";
 
-pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<KubeSlot>> {
+pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<PolicySlot>> {
     match options.how {
         How::Label => label(api, namespace, options).await,
         How::Mutate => mutate(api, namespace).await,
     }
 }
 
-async fn label(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<KubeSlot>> {
+async fn label(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<PolicySlot>> {
     let before =
         namespace.value.pointer("/metadata/labels").and_then(|labels| labels.get(ENFORCE)).and_then(Value::as_str);
     let mut left = Vec::new();
@@ -86,7 +86,7 @@ async fn drained(api: &KubeApi, namespace: &NamespaceFacts) -> Result<Option<Str
     Ok(cordoned.into_iter().find(|node| used.contains(node)))
 }
 
-async fn mutate(api: &KubeApi, namespace: &NamespaceFacts) -> Result<Plan<KubeSlot>> {
+async fn mutate(api: &KubeApi, namespace: &NamespaceFacts) -> Result<Plan<PolicySlot>> {
     let (Some(policies), Some(bindings)) = (
         api.serves(ADMISSION, "mutatingadmissionpolicies").await?,
         api.serves(ADMISSION, "mutatingadmissionpolicybindings").await?,

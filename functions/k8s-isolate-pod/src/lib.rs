@@ -38,7 +38,7 @@ use serde::Deserialize;
 use stanch_core::{
     Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
 };
-use stanch_k8s::{ISOLATE, Kube, KubeApi, KubeSlot, KubeState, Label, Object, PodFacts, PodsOf, marked};
+use stanch_k8s::{ISOLATE, IsolationSlot, Kube, KubeApi, KubeState, Label, Object, PodFacts, PodsOf, marked};
 
 use engine::Engine;
 use policy::Rules;
@@ -178,9 +178,9 @@ impl Responder for K8sIsolatePod {
     type Cloud = Kube;
     type Target = PodsOf;
     type Options = Options;
-    type Slot = KubeSlot;
+    type Slot = IsolationSlot;
 
-    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<KubeSlot>> {
+    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<IsolationSlot>> {
         let Scene { facts, options, mark, .. } = scene;
         options.check()?;
         let engine = engine::choose(api, options).await?;
@@ -249,7 +249,7 @@ async fn policies(
     api: &KubeApi,
     pods: &[&PodFacts],
     rules: &Rules<'_>,
-) -> Result<(Vec<Change<KubeSlot>>, Vec<Remaining>)> {
+) -> Result<(Vec<Change<IsolationSlot>>, Vec<Remaining>)> {
     let mut by_namespace: BTreeMap<&str, Vec<&PodFacts>> = BTreeMap::new();
     for pod in pods {
         by_namespace.entry(pod.namespace.as_str()).or_default().push(pod);
@@ -287,7 +287,7 @@ async fn policies(
 }
 
 /// The second stage: the label that the policy selects.
-fn isolated(pod: &PodFacts, id: &str) -> Result<Change<KubeSlot>> {
+fn isolated(pod: &PodFacts, id: &str) -> Result<Change<IsolationSlot>> {
     let present = pod.labels.get(ISOLATE).map(String::as_str);
     if present.is_some_and(|present| present != id) {
         let message = "it is isolated by other rules already: revert that first, or give the same options";

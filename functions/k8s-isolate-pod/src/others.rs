@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use stanch_core::{Change, Error, Kind, Remaining, Result};
 use stanch_k8s::{
-    Exclusion, ISOLATE, KubeApi, KubeSlot, KubeState, List, ObjectRef, PodFacts, Resource, Selector, managed_by,
+    Exclusion, ISOLATE, IsolationSlot, KubeApi, KubeState, List, ObjectRef, PodFacts, Resource, Selector, managed_by,
 };
 
 /// What is to be done about the policies of others.
 #[derive(Debug, Default)]
 pub(crate) struct Others {
-    pub(crate) changes: Vec<Change<KubeSlot>>,
+    pub(crate) changes: Vec<Change<IsolationSlot>>,
     pub(crate) left: Vec<Remaining>,
 }
 

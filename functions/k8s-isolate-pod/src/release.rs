@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use stanch_core::{Change, Remaining, Result};
-use stanch_k8s::{Annotation, KubeApi, KubeSlot, KubeState, Label, List, PodFacts, Resource, Selector, selector_of};
+use stanch_k8s::{
+    Annotation, IsolationSlot, KubeApi, KubeState, Label, List, PodFacts, Resource, Selector, selector_of,
+};
 
 /// Where the labels are kept for a person to read; undo has them from the ledger.
 const RELEASED: &str = "stanch.dev/released";
 
 /// The changes that let every Service and the owner lose a pod, and what that means.
-pub(crate) async fn changes(api: &KubeApi, pod: &PodFacts) -> Result<(Vec<Change<KubeSlot>>, Vec<Remaining>)> {
+pub(crate) async fn changes(api: &KubeApi, pod: &PodFacts) -> Result<(Vec<Change<IsolationSlot>>, Vec<Remaining>)> {
     // On a repeat the labels are gone already, and the annotation says which.
     let gone: BTreeSet<String> = pod
         .annotations

@@ -23,7 +23,7 @@ use stanch_core::{
     Trigger, names::KubeName,
 };
 use stanch_k8s::{
-    Container, ImageName, Kube, KubeApi, KubeSlot, List, Locate, Machine, PodFacts, Resource, Role, next_order,
+    Container, ImageName, Kube, KubeApi, List, Locate, Machine, NoSlot, PodFacts, Resource, Role, next_order,
 };
 
 /// Finds the pods behind what an alert names.
@@ -80,9 +80,9 @@ impl Responder for K8sLocate {
     type Cloud = Kube;
     type Target = Locate;
     type Options = Options;
-    type Slot = KubeSlot;
+    type Slot = NoSlot;
 
-    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<KubeSlot>> {
+    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<NoSlot>> {
         let Scene { facts, options, mark, target, .. } = scene;
         let shown = facts.pods.get(..options.most).unwrap_or(&facts.pods);
         let names: BTreeSet<_> = shown.iter().filter_map(|pod| pod.node.clone()).collect();

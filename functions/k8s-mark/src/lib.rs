@@ -23,7 +23,7 @@ use stanch_core::{
     Change, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Target, Trigger,
 };
 use stanch_k8s::{
-    Annotation, Kube, KubeApi, KubeSlot, KubeState, Label, ObjectRef, PodsOf, checked_annotations, checked_labels,
+    Annotation, Kube, KubeApi, KubeState, Label, MarkSlot, ObjectRef, PodsOf, checked_annotations, checked_labels,
     marked, next_order,
 };
 
@@ -85,9 +85,9 @@ impl Responder for K8sMark {
     type Cloud = Kube;
     type Target = PodsOf;
     type Options = Options;
-    type Slot = KubeSlot;
+    type Slot = MarkSlot;
 
-    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<KubeSlot>> {
+    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<MarkSlot>> {
         let Scene { facts, options, mark, .. } = scene;
         checked_labels("options.labels", &options.labels)?;
         checked_annotations("options.annotations", &options.annotations)?;
@@ -127,8 +127,8 @@ fn entries(
     object: &ObjectRef,
     present: &BTreeMap<String, String>,
     wanted: &BTreeMap<String, String>,
-    slot: impl Fn(ObjectRef, String) -> KubeSlot,
-) -> Vec<Change<KubeSlot>> {
+    slot: impl Fn(ObjectRef, String) -> MarkSlot,
+) -> Vec<Change<MarkSlot>> {
     wanted
         .iter()
         .map(|(key, value)| Change {

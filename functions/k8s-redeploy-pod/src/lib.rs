@@ -28,7 +28,7 @@ use stanch_core::{
     Change, Error, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
 };
 use stanch_k8s::{
-    Container, How, ImageName, Kube, KubeApi, KubeSlot, KubeState, Maker, PodFacts, PodOrGone, Removal, next_order,
+    Container, How, ImageName, Kube, KubeApi, KubeState, Maker, PodFacts, PodOrGone, Removal, RemovalSlot, next_order,
 };
 
 /// Deletes a pod whose workload has been fixed.
@@ -99,9 +99,9 @@ impl Responder for K8sRedeployPod {
     type Cloud = Kube;
     type Target = PodOrGone;
     type Options = Options;
-    type Slot = KubeSlot;
+    type Slot = RemovalSlot;
 
-    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<KubeSlot>> {
+    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<RemovalSlot>> {
         let Some(pod) = &scene.facts.pod else {
             return Ok(Plan::empty().leaving([Remaining::new("the pod is gone")]));
         };

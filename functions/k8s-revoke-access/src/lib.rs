@@ -26,7 +26,7 @@ use stanch_core::{
     Change, Error, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
     target::{Cluster, ServiceAccount},
 };
-use stanch_k8s::{Binding, Grantee, Kube, KubeApi, KubeSlot, KubeState, Who, next_order};
+use stanch_k8s::{AccessSlot, Binding, Grantee, Kube, KubeApi, KubeState, Who, next_order};
 
 /// Takes an identity out of every role binding.
 #[derive(Debug)]
@@ -76,9 +76,9 @@ impl Responder for K8sRevokeAccess {
     type Cloud = Kube;
     type Target = Grantee;
     type Options = Options;
-    type Slot = KubeSlot;
+    type Slot = AccessSlot;
 
-    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<KubeSlot>> {
+    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<AccessSlot>> {
         let who = &scene.facts.who;
         admit(who)?;
         let groups = groups(who);

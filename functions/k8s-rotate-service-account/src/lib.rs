@@ -37,7 +37,7 @@ use stanch_core::{
     target::ServiceAccount,
 };
 use stanch_k8s::{
-    AccountByName, AccountNamed, Kube, KubeApi, KubeSlot, KubeState, Renewal, Restart, RunsAs, next_order,
+    AccountByName, AccountNamed, AccountSlot, Kube, KubeApi, KubeState, Renewal, Restart, RunsAs, next_order,
 };
 
 /// Ends every token of a service account.
@@ -120,9 +120,9 @@ impl Responder for K8sRotateServiceAccount {
     type Cloud = Kube;
     type Target = AccountByName;
     type Options = Options;
-    type Slot = KubeSlot;
+    type Slot = AccountSlot;
 
-    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<KubeSlot>> {
+    async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<AccountSlot>> {
         let AccountNamed { object, value } = scene.facts;
         let Some(value) = value else {
             return Err(Error::new(Kind::NotFound, "get serviceaccounts", "does not exist").on(text(scene)));

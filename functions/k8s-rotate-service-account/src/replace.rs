@@ -5,7 +5,9 @@ use stanch_core::{
     Change, Disruption, Error, Plan, Remaining, Result, Scene,
     names::{KubeName, Namespace},
 };
-use stanch_k8s::{Compare, Fields, KubeApi, KubeSlot, KubeState, Object, ObjectRef, Propagation, Renewal, RunsAs, Who};
+use stanch_k8s::{
+    AccountSlot, Compare, Fields, KubeApi, KubeState, Object, ObjectRef, Propagation, Renewal, RunsAs, Who,
+};
 
 use crate::{K8sRotateServiceAccount, remaining};
 
@@ -16,7 +18,7 @@ pub(crate) async fn plan(
     scene: &Scene<'_, K8sRotateServiceAccount>,
     value: &Value,
     users: RunsAs,
-) -> Result<Plan<KubeSlot>> {
+) -> Result<Plan<AccountSlot>> {
     let old = &scene.facts.object;
     if old.name.as_str() == "default" {
         return Err(Error::refused(

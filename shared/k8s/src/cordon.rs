@@ -1,8 +1,8 @@
 //! The changes that keep new pods away from a node, and the node where it is.
 
-use stanch_core::{Change, Mark};
+use stanch_core::{Change, Mark, Slot};
 
-use crate::{Annotation, KubeSlot, KubeState, NodeFacts, Taint, Unschedulable, marked};
+use crate::{Annotation, KubeState, Marks, NodeFacts, Taint, Unschedulable, marked};
 
 /// The quarantine taint. A kubelet can set its own Node schedulable again; its taints it cannot change.
 pub const QUARANTINE: (&str, &str) = ("stanch.dev/quarantine", "NoSchedule");
@@ -12,7 +12,10 @@ pub const QUARANTINE: (&str, &str) = ("stanch.dev/quarantine", "NoSchedule");
 const KEEP_NODE: [&str; 2] = ["cluster-autoscaler.kubernetes.io/scale-down-disabled", "karpenter.sh/do-not-disrupt"];
 
 /// Cordon, quarantine taint, our marks, and the annotations that keep autoscalers from removing the node.
-pub fn cordon(facts: &NodeFacts, mark: &Mark) -> Vec<Change<KubeSlot>> {
+pub fn cordon<S>(facts: &NodeFacts, mark: &Mark) -> Vec<Change<S>>
+where
+    S: Slot<State = KubeState> + From<Unschedulable> + From<Taint> + From<Annotation> + From<Marks>,
+{
     let node = || facts.object_ref();
     let (key, effect) = QUARANTINE;
     let taint = facts.taint(key, effect);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use stanch_core::{Change, Error, Mark, Result};
+use stanch_core::{Change, Error, Mark, Result, Slot};
 
-use crate::{KubeSlot, KubeState, MARKS, Marks, ObjectRef, marks};
+use crate::{KubeState, MARKS, Marks, ObjectRef, marks};
 
 /// The label that isolation selects. Nothing else sets it.
 pub const ISOLATE: &str = "stanch.dev/isolate";
@@ -81,7 +81,11 @@ fn is_word(text: &str) -> bool {
 
 /// Our own annotations on an object, unless another record's are there: one responder's marks are enough to find the
 /// incident by, and two that overwrite each other would never agree.
-pub fn marked(object: ObjectRef, annotations: &BTreeMap<String, String>, mark: &Mark) -> Option<Change<KubeSlot>> {
+pub fn marked<S: Slot<State = KubeState> + From<Marks>>(
+    object: ObjectRef,
+    annotations: &BTreeMap<String, String>,
+    mark: &Mark,
+) -> Option<Change<S>> {
     let mut present = annotations.clone();
     present.retain(|key, _| MARKS.contains(&key.as_str()));
     let record = present.get("stanch.dev/record");

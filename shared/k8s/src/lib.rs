@@ -1,7 +1,7 @@
 //! The Kubernetes wing: nodes and pods, and the places that can be written.
 //!
-//! [`Kube`] finds the cluster that a target names and keeps one client for it; [`KubeApi`] looks; [`KubeSlot`]
-//! writes, one field at a time, on the condition that the object (its UID) and the field are what was seen.
+//! [`Kube`] finds the cluster that a target names and keeps one client for it; [`KubeApi`] looks; a slot type
+//! per responder, such as [`CordonSlot`], writes, one field at a time, on the condition that the object (its UID) and the field are what was seen.
 //!
 //! # Which cluster
 //! A target names its cluster. `eks:…` is reached by `DescribeCluster` and a token of AWS STS, `gke:…` by the GKE
@@ -66,8 +66,9 @@ pub use pods::{Container, Owner, PodFacts, Role, owner_of};
 pub use removal::How;
 pub use selector::Selector;
 pub use slot::{
-    Annotation, Compare, Exclusion, Fields, KubeSlot, KubeState, KubeToken, Label, MARKS, Marks, Object, Propagation,
-    Removal, Renewal, Restart, Retain, Subjects, Taint, Unschedulable, Who, manifest_of, marks,
+    AccessSlot, AccountSlot, Annotation, Compare, CordonSlot, DrainSlot, Exclusion, Fields, IsolationSlot, KubeState,
+    KubeToken, Label, MARKS, MarkSlot, Marks, NoSlot, Object, PolicySlot, Propagation, Removal, RemovalSlot, Renewal,
+    Restart, Retain, Subjects, Taint, TemplateSlot, Unschedulable, Who, WorkloadSlot, manifest_of, marks,
 };
 pub use target::{
     AccountByName, AccountOf, Grantee, Locate, NamespaceOf, PodOrGone, PodsOf, WorkloadByName, WorkloadOf,

@@ -1,6 +1,7 @@
 //! The places of a cluster that can be written. Each is undone on its own.
 //!
-//! A place is a struct in a file of its own that implements [`Place`], and one line in [`places!`].
+//! A place is a struct in a file of its own that implements [`Place`]. Each responder has a slot type of its own, made by
+//! [`places!`] of the places that it writes: it links those and no others.
 
 mod account;
 mod exclusion;
@@ -18,7 +19,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stanch_core::{Disruption, Mark, Recorded, Result, Seen, Slot, target::Cluster};
+use stanch_core::{Disruption, Mark, Result, target::Cluster};
 
 use crate::KubeApi;
 
@@ -88,7 +89,7 @@ impl Look {
     }
 }
 
-/// One kind of place. The driver does the rest: see [`Slot`].
+/// One kind of place. The driver does the rest: see [`stanch_core::Slot`].
 pub(crate) trait Place: Sync {
     /// Its cluster.
     fn cluster(&self) -> &Cluster;
@@ -147,112 +148,150 @@ pub(crate) trait Place: Sync {
     }
 }
 
+/// A slot type of some places. As JSON a slot says which place it is, by the same name in every type.
 macro_rules! places {
-    ($($(#[$doc:meta])* $Variant:ident),+ $(,)?) => {
-        /// A place that can be written.
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    ($(#[$doc:meta])* $vis:vis enum $Slot:ident { $($Place:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[serde(tag = "slot", rename_all = "snake_case")]
-        pub enum KubeSlot {
-            $($(#[$doc])* $Variant($Variant)),+
+        $vis enum $Slot {
+            $(#[doc = concat!("See [`", stringify!($Place), "`].")] $Place($Place)),*
         }
 
-        impl KubeSlot {
-            fn place(&self) -> &dyn Place {
-                match self { $(Self::$Variant(place) => place),+ }
+        $(impl From<$Place> for $Slot {
+            fn from(place: $Place) -> Self {
+                Self::$Place(place)
+            }
+        })*
+
+        impl $Slot {
+            fn place(&self) -> &dyn $crate::slot::Place {
+                match *self { $(Self::$Place(ref place) => place),* }
             }
         }
 
-        $(impl From<$Variant> for KubeSlot {
-            fn from(place: $Variant) -> Self {
-                Self::$Variant(place)
+        impl stanch_core::Slot for $Slot {
+            type Api = $crate::KubeApi;
+            type State = $crate::KubeState;
+            type Token = $crate::KubeToken;
+
+            async fn look(
+                &self,
+                api: &$crate::KubeApi,
+                mark: &stanch_core::Mark,
+            ) -> stanch_core::Result<stanch_core::Seen<Self>> {
+                let $crate::slot::Look { state, token, ids, settling } =
+                    $crate::slot::look(self.place(), api, mark).await?;
+                Ok(stanch_core::Seen { state, token, ids, settling })
             }
-        })+
+
+            async fn write(
+                change: stanch_core::Recorded<'_, Self>,
+                seen: &stanch_core::Seen<Self>,
+                api: &$crate::KubeApi,
+            ) -> stanch_core::Result<()> {
+                change.slot().place().put(&seen.token, change.to(), change.mark(), api).await
+            }
+
+            fn what(&self, to: &$crate::KubeState) -> String {
+                self.place().what(to)
+            }
+
+            fn command(&self, to: &$crate::KubeState, mark: &stanch_core::Mark) -> String {
+                self.place().command(to, mark)
+            }
+
+            fn kept(&self) -> Option<&'static str> {
+                self.place().kept()
+            }
+
+            fn shared(&self) -> Option<$crate::KubeState> {
+                self.place().shared()
+            }
+
+            fn visible_to_attacker(&self) -> bool {
+                self.place().visible_to_attacker()
+            }
+
+            fn disruption(&self) -> stanch_core::Disruption {
+                self.place().disruption()
+            }
+
+            fn lag(&self) -> std::time::Duration {
+                self.place().lag()
+            }
+
+            fn patience(&self) -> std::time::Duration {
+                self.place().patience()
+            }
+
+            fn halfway(&self, present: &$crate::KubeState) -> bool {
+                self.place().halfway(present)
+            }
+        }
     };
 }
 
 places! {
-    /// `spec.unschedulable` of a node.
-    Unschedulable,
-    /// One taint of a node.
-    Taint,
-    /// One label of an object.
-    Label,
-    /// One annotation of an object that others may own as well.
-    Annotation,
-    /// Our own annotations of an object.
-    Marks,
-    /// Some fields of an object, written together.
-    Fields,
-    /// Whether somebody else's policy leaves isolated pods alone.
-    Exclusion,
-    /// Whether an object is there.
-    Object,
-    /// Whether a pod is there.
-    Removal,
-    /// Which service account stands under a name.
-    Renewal,
-    /// When a workload was last restarted.
-    Restart,
-    /// What becomes of the volumes of a `StatefulSet` that is deleted.
-    Retain,
-    /// One identity among the subjects of a role binding.
-    Subjects,
+    /// What keeps new pods away from a node.
+    pub enum CordonSlot { Unschedulable, Taint, Label, Annotation, Marks }
 }
 
-impl KubeSlot {
-    pub(crate) async fn put(&self, seen: &KubeToken, to: &KubeState, mark: &Mark, api: &KubeApi) -> Result<()> {
-        self.place().put(seen, to, mark, api).await
-    }
+places! {
+    /// What empties a node.
+    pub enum DrainSlot { Unschedulable, Taint, Annotation, Marks, Removal }
 }
 
-impl Slot for KubeSlot {
-    type Api = KubeApi;
-    type State = KubeState;
-    type Token = KubeToken;
-
-    async fn look(&self, api: &KubeApi, mark: &Mark) -> Result<Seen<Self>> {
-        api.must_be(self.place().cluster())?;
-        let Look { state, token, ids, settling } = self.place().look(api, mark).await?;
-        Ok(Seen { state, token, ids, settling })
-    }
-
-    async fn write(change: Recorded<'_, Self>, seen: &Seen<Self>, api: &KubeApi) -> Result<()> {
-        change.slot().put(&seen.token, change.to(), change.mark(), api).await
-    }
-
-    fn what(&self, to: &KubeState) -> String {
-        self.place().what(to)
-    }
-
-    fn command(&self, to: &KubeState, mark: &Mark) -> String {
-        self.place().command(to, mark)
-    }
-
-    fn kept(&self) -> Option<&'static str> {
-        self.place().kept()
-    }
-
-    fn shared(&self) -> Option<KubeState> {
-        self.place().shared()
-    }
-
-    fn visible_to_attacker(&self) -> bool {
-        self.place().visible_to_attacker()
-    }
-
-    fn disruption(&self) -> Disruption {
-        self.place().disruption()
-    }
-
-    fn lag(&self) -> Duration {
-        self.place().lag()
-    }
-
-    fn patience(&self) -> Duration {
-        self.place().patience()
-    }
-
-    fn halfway(&self, present: &KubeState) -> bool {
-        self.place().halfway(present)
-    }
+places! {
+    /// What people and tools find an object by.
+    pub enum MarkSlot { Label, Annotation, Marks }
 }
+
+places! {
+    /// What cuts pods off.
+    pub enum IsolationSlot { Label, Annotation, Marks, Exclusion, Object }
+}
+
+places! {
+    /// What ends a pod.
+    pub enum RemovalSlot { Removal }
+}
+
+places! {
+    /// What ends a workload.
+    pub enum WorkloadSlot { Fields, Object, Retain }
+}
+
+places! {
+    /// What confines the pods of a workload.
+    pub enum TemplateSlot { Fields }
+}
+
+places! {
+    /// What gives a service account a new identity.
+    pub enum AccountSlot { Renewal, Restart, Fields, Object, Subjects }
+}
+
+places! {
+    /// What takes an identity's rights.
+    pub enum AccessSlot { Subjects }
+}
+
+places! {
+    /// What puts a policy on a namespace.
+    pub enum PolicySlot { Label, Object }
+}
+
+places! {
+    /// Nothing: of a responder that only reads.
+    pub enum NoSlot {}
+}
+
+/// What is there now, in the place's own cluster.
+pub(crate) async fn look(place: &dyn Place, api: &KubeApi, mark: &Mark) -> Result<Look> {
+    api.must_be(place.cluster())?;
+    place.look(api, mark).await
+}
+
+#[cfg(test)]
+pub(crate) use places;

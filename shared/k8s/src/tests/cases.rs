@@ -10,9 +10,12 @@ use stanch_core::{
     target::{Cluster, Node, NodeOrPod, Pod},
 };
 
-use super::bed::{Bed, DECLARED, Server, target};
+use super::{
+    KubeSlot,
+    bed::{Bed, DECLARED, Server, target},
+};
 use crate::{
-    Annotation, EXEMPT_NAMESPACE, EXEMPT_NODE, How, Kube, KubeApi, KubeSlot, KubeState, Label, MARKS, Marks, NodeFacts,
+    Annotation, EXEMPT_NAMESPACE, EXEMPT_NODE, How, Kube, KubeApi, KubeState, Label, MARKS, Marks, NodeFacts,
     ObjectRef, Removal, Resource, Taint, Unschedulable,
 };
 

@@ -5,10 +5,11 @@ use serde_json::json;
 use stanch_core::{Kind, Slot, target::Cluster};
 
 use super::{
+    KubeSlot,
     bed::{Bed, DECLARED, Server, target},
     cases::{facts, mark},
 };
-use crate::{KubeApi, KubeSlot, KubeState, Taint, Unschedulable};
+use crate::{KubeApi, KubeState, Taint, Unschedulable};
 
 pub(crate) async fn a_stolen_kubelet_uncordons_itself_but_keeps_its_taint(bed: &Bed) {
     let Server::Real(real) = &bed.server else { return };

@@ -6,9 +6,24 @@ mod kubelet;
 
 use std::io::Write as _;
 
+use stanch_core::{Mark, Result};
 use stanch_range::control_plane::ControlPlane;
 
+use crate::{Annotation, KubeApi, KubeState, KubeToken, Label, Marks, Removal, Taint, Unschedulable, slot::places};
+
 use bed::Bed;
+
+places! {
+    /// The places that are written here.
+    pub(crate) enum KubeSlot { Unschedulable, Taint, Label, Annotation, Marks, Removal }
+}
+
+impl KubeSlot {
+    /// The bare write, without a driver.
+    async fn put(&self, seen: &KubeToken, to: &KubeState, mark: &Mark, api: &KubeApi) -> Result<()> {
+        self.place().put(seen, to, mark, api).await
+    }
+}
 
 #[tokio::test]
 async fn on_the_simulator() {
