@@ -7,9 +7,9 @@ use std::{collections::BTreeMap, fmt::Write, fs};
 use serde_json::{Map, Value, json};
 use stanch_aws::grants::{Names, policy};
 use stanch_core::Permission;
-use stanch_tests::root;
+use stanch_tests::{Said, responders, root};
 
-use crate::{Said, responders, sam};
+use crate::sam;
 
 #[test]
 fn what_is_deployed_is_what_the_responders_declare() {

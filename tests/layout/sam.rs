@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use stanch_tests::Said;
 
-use crate::{Said, generated};
+use crate::generated;
 
 /// The whole template.
 pub(crate) fn template(all: &BTreeMap<&'static str, Said>) -> String {
