@@ -55,18 +55,7 @@ pub fn marks(mark: &Mark) -> BTreeMap<String, String> {
     MARKS.into_iter().map(str::to_owned).zip(values).collect()
 }
 
-const LABELS: &str = "labels";
 const ANNOTATIONS: &str = "annotations";
-
-fn entry<'a>(object: &'a Value, map: &str, key: &str) -> Option<&'a str> {
-    object.pointer("/metadata")?.get(map)?.get(key)?.as_str()
-}
-
-async fn look_at(object: &ObjectRef, map: &str, key: &str, api: &KubeApi) -> Result<Look> {
-    let seen = object.get(api).await?;
-    let state = KubeState::text(entry(&seen, map, key));
-    Ok(Look::new(state, Some(seen)))
-}
 
 async fn put_in(
     object: &ObjectRef,
@@ -87,13 +76,42 @@ fn set(key: &str, value: Option<&str>) -> String {
     }
 }
 
-impl Place for Label {
+/// What a label and an annotation have in common.
+trait Entry: Sync {
+    /// The map of `metadata` that it stands in.
+    const MAP: &'static str;
+    /// As a sentence names it.
+    const NOUN: &'static str;
+    /// What a sentence, and `kubectl`, calls setting it.
+    const VERB: &'static str;
+
+    /// Of which object, and its key.
+    fn at(&self) -> (&ObjectRef, &str);
+
+    /// See [`Place::shared`].
+    fn shared(&self) -> Option<KubeState> {
+        None
+    }
+
+    /// See [`Place::disruption`].
+    fn disruption(&self) -> Disruption {
+        Disruption::None
+    }
+}
+
+impl<E: Entry> Place for E {
     fn cluster(&self) -> &Cluster {
-        &self.object.cluster
+        &self.at().0.cluster
     }
 
     fn look<'a>(&'a self, api: &'a KubeApi, _: &'a Mark) -> BoxFuture<'a, Result<Look>> {
-        look_at(&self.object, LABELS, &self.key, api).boxed()
+        async {
+            let (object, key) = self.at();
+            let seen = object.get(api).await?;
+            let present = seen.pointer("/metadata").and_then(|it| it.get(E::MAP)?.get(key)?.as_str());
+            Ok(Look::new(KubeState::text(present), Some(seen)))
+        }
+        .boxed()
     }
 
     fn put<'a>(
@@ -104,22 +122,42 @@ impl Place for Label {
         api: &'a KubeApi,
     ) -> BoxFuture<'a, Result<()>> {
         async move {
-            put_in(&self.object, LABELS, &BTreeMap::from([(self.key.as_str(), to.0.as_str())]), seen, api).await
+            let (object, key) = self.at();
+            put_in(object, E::MAP, &BTreeMap::from([(key, to.0.as_str())]), seen, api).await
         }
         .boxed()
     }
 
     fn what(&self, to: &KubeState) -> String {
-        let (key, words) = (&self.key, self.object.words());
+        let ((object, key), verb, noun) = (self.at(), E::VERB, E::NOUN);
         match to.0.as_str() {
-            Some(value) => format!("label {words} with {key}={value}"),
-            None => format!("take the label {key} off {words}"),
+            Some(value) => format!("{verb} {} with {key}={value}", object.words()),
+            None => format!("take the {noun} {key} off {}", object.words()),
         }
     }
 
     fn command(&self, to: &KubeState, _: &Mark) -> String {
-        let entry = set(&self.key, to.0.as_str());
-        kubectl(&self.object.cluster, &format!("label {} {entry} --overwrite", self.object.kubectl()))
+        let (object, key) = self.at();
+        let entry = set(key, to.0.as_str());
+        kubectl(&object.cluster, &format!("{} {} {entry} --overwrite", E::VERB, object.kubectl()))
+    }
+
+    fn shared(&self) -> Option<KubeState> {
+        Entry::shared(self)
+    }
+
+    fn disruption(&self) -> Disruption {
+        Entry::disruption(self)
+    }
+}
+
+impl Entry for Label {
+    const MAP: &'static str = "labels";
+    const NOUN: &'static str = "label";
+    const VERB: &'static str = "label";
+
+    fn at(&self) -> (&ObjectRef, &str) {
+        (&self.object, &self.key)
     }
 
     fn shared(&self) -> Option<KubeState> {
@@ -136,39 +174,13 @@ impl Place for Label {
     }
 }
 
-impl Place for Annotation {
-    fn cluster(&self) -> &Cluster {
-        &self.object.cluster
-    }
+impl Entry for Annotation {
+    const MAP: &'static str = ANNOTATIONS;
+    const NOUN: &'static str = "annotation";
+    const VERB: &'static str = "annotate";
 
-    fn look<'a>(&'a self, api: &'a KubeApi, _: &'a Mark) -> BoxFuture<'a, Result<Look>> {
-        look_at(&self.object, ANNOTATIONS, &self.key, api).boxed()
-    }
-
-    fn put<'a>(
-        &'a self,
-        seen: &'a KubeToken,
-        to: &'a KubeState,
-        _: &'a Mark,
-        api: &'a KubeApi,
-    ) -> BoxFuture<'a, Result<()>> {
-        async move {
-            put_in(&self.object, ANNOTATIONS, &BTreeMap::from([(self.key.as_str(), to.0.as_str())]), seen, api).await
-        }
-        .boxed()
-    }
-
-    fn what(&self, to: &KubeState) -> String {
-        let (key, words) = (&self.key, self.object.words());
-        match to.0.as_str() {
-            Some(value) => format!("annotate {words} with {key}={value}"),
-            None => format!("take the annotation {key} off {words}"),
-        }
-    }
-
-    fn command(&self, to: &KubeState, _: &Mark) -> String {
-        let entry = set(&self.key, to.0.as_str());
-        kubectl(&self.object.cluster, &format!("annotate {} {entry} --overwrite", self.object.kubectl()))
+    fn at(&self) -> (&ObjectRef, &str) {
+        (&self.object, &self.key)
     }
 }
 
