@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use stanch_core::{Error, Kind, Plan, Result};
 use stanch_k8s::{Compare, KubeApi, NamespaceFacts, PolicySlot, Resource};
 
-use crate::{ADMISSION, Engine, KYVERNO, Options, only, ours, said};
+use crate::{ADMISSION, Engine, KYVERNO, Options, Ours, only, said};
 
 const RESPONDERS: &str = "stanch:responders";
 /// What gets into a running pod. The API server connects by `get` (websockets) and by `create` alike: both are the
@@ -12,7 +12,12 @@ const RESPONDERS: &str = "stanch:responders";
 const CONNECT: [&str; 3] = ["pods/exec", "pods/attach", "pods/portforward"];
 const MESSAGE: &str = "denied by stanch: this namespace is under investigation";
 
-pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<PolicySlot>> {
+pub(crate) async fn plan(
+    ours: &mut Ours<'_>,
+    namespace: &NamespaceFacts,
+    options: &Options,
+) -> Result<Plan<PolicySlot>> {
+    let api = ours.api;
     let default = vec![RESPONDERS.to_owned()];
     let groups = options.allow_groups.as_ref().unwrap_or(&default);
     checked("options.allow_groups", groups)?;
@@ -23,14 +28,14 @@ pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Op
     let plan = match engine(api, options.engine).await? {
         Found::Builtin(policies, bindings) => {
             let policy = json!({"spec": validating(namespace, groups, &users)});
-            let policy = ours(api, &policies, None, &name, policy, Compare::Exact).await?;
+            let policy = ours.object(&policies, None, &name, policy, Compare::Exact).await?;
             let binding = json!({"spec": {"policyName": name, "validationActions": ["Deny"]}});
-            let binding = ours(api, &bindings, None, &name, binding, Compare::Exact).await?;
+            let binding = ours.object(&bindings, None, &name, binding, Compare::Exact).await?;
             Plan::empty().then([policy]).then([binding])
         }
         Found::Kyverno(policies) => {
             let policy = json!({"spec": kyverno(namespace, groups, &users)});
-            Plan::empty().then([ours(api, &policies, None, &name, policy, Compare::Contains).await?])
+            Plan::empty().then([ours.object(&policies, None, &name, policy, Compare::Contains).await?])
         }
     };
     Ok(plan.leaving([

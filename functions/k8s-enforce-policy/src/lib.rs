@@ -11,8 +11,12 @@
 //!   would be refused at their next start, and then it refuses, unless `force`. `how: mutate` makes new pods comply, as
 //!   far as that can be done (`MutatingAdmissionPolicy`, where it is served).
 //! - `default-deny`: a `NetworkPolicy` for every pod. `new_namespaces` does the same for namespaces to come, by Kyverno.
+//!   Where no agent is known that enforces such policies, it refuses.
 //!
-//! **Permissions**: `get namespaces`, reads of pods and nodes, `patch namespaces` (the dry run needs it to plan);
+//! A repeat finds a policy of ours that somebody has weakened, puts it right and says so. What is there under its name
+//! and was not made under this record is somebody else's, and is left alone.
+//!
+//! **Permissions**: `get namespaces`, reads of pods, nodes and `DaemonSets`, `patch namespaces` (the dry run needs it to plan);
 //! `create`, `update` of the policies to apply, `delete` to revert.
 //!
 //! **Blast radius**: the namespace, and no other. Whoever debugs by exec is shut out too; pods that do not comply do not
@@ -31,6 +35,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use stanch_core::{
     Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Trigger,
+    responder::Known,
 };
 use stanch_k8s::{Compare, Kube, KubeApi, NamespaceFacts, NamespaceOf, Object, ObjectRef, PolicySlot, Resource};
 
@@ -39,6 +44,7 @@ use stanch_k8s::{Compare, Kube, KubeApi, NamespaceFacts, NamespaceOf, Object, Ob
 pub struct K8sEnforcePolicy;
 
 /// What it can be told.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
@@ -58,6 +64,8 @@ pub struct Options {
     pub allow_dns: bool,
     /// `default-deny`: namespaces to come as well.
     pub new_namespaces: bool,
+    /// `default-deny`: something enforces policies, though it is not known here.
+    pub assume_enforced: bool,
 }
 
 /// Which policy.
@@ -115,6 +123,7 @@ impl Responder for K8sEnforcePolicy {
             on("", "namespaces", &["get", "patch"]),
             on("", "pods", &["get", "list"]),
             on("", "nodes", &["list"]),
+            on("apps", "daemonsets", &["list"]),
             on("networking.k8s.io", "networkpolicies", &["get", "list"]),
             on(ADMISSION, "validatingadmissionpolicies", &["get"]),
             on(ADMISSION, "validatingadmissionpolicybindings", &["get"]),
@@ -123,12 +132,12 @@ impl Responder for K8sEnforcePolicy {
             on(KYVERNO, "clusterpolicies", &["get"]),
         ],
         apply: &[
-            on("networking.k8s.io", "networkpolicies", &["create"]),
-            on(ADMISSION, "validatingadmissionpolicies", &["create"]),
-            on(ADMISSION, "validatingadmissionpolicybindings", &["create"]),
-            on(ADMISSION, "mutatingadmissionpolicies", &["create"]),
-            on(ADMISSION, "mutatingadmissionpolicybindings", &["create"]),
-            on(KYVERNO, "clusterpolicies", &["create"]),
+            on("networking.k8s.io", "networkpolicies", &["create", "update"]),
+            on(ADMISSION, "validatingadmissionpolicies", &["create", "update"]),
+            on(ADMISSION, "validatingadmissionpolicybindings", &["create", "update"]),
+            on(ADMISSION, "mutatingadmissionpolicies", &["create", "update"]),
+            on(ADMISSION, "mutatingadmissionpolicybindings", &["create", "update"]),
+            on(KYVERNO, "clusterpolicies", &["create", "update"]),
         ],
         revert: &[
             on("networking.k8s.io", "networkpolicies", &["delete"]),
@@ -172,6 +181,11 @@ impl Responder for K8sEnforcePolicy {
             form: "true or false, default false",
             about: "default-deny: namespaces to come get the policy too, by Kyverno",
         },
+        OptionDoc {
+            name: "assume_enforced",
+            form: "true or false, default false",
+            about: "default-deny: something enforces network policies here that is not known to this responder",
+        },
     ];
 
     type Cloud = Kube;
@@ -180,12 +194,22 @@ impl Responder for K8sEnforcePolicy {
     type Slot = PolicySlot;
 
     async fn plan(api: &KubeApi, scene: &Scene<'_, Self>) -> Result<Plan<PolicySlot>> {
+        Self::plan_knowing(api, scene, &Known { recorded: Vec::new(), siblings: Vec::new() }).await
+    }
+
+    async fn plan_knowing(
+        api: &KubeApi,
+        scene: &Scene<'_, Self>,
+        known: &Known<PolicySlot>,
+    ) -> Result<Plan<PolicySlot>> {
         let Scene { facts, options, .. } = scene;
-        match options.policy {
-            Policy::DenyExec => exec::plan(api, facts, options).await,
-            Policy::RestrictPods => restrict::plan(api, facts, options).await,
-            Policy::DefaultDeny => network::plan(api, facts, options).await,
-        }
+        let mut ours = Ours { api, known, said: Vec::new() };
+        let plan = match options.policy {
+            Policy::DenyExec => exec::plan(&mut ours, facts, options).await,
+            Policy::RestrictPods => restrict::plan(&mut ours, facts, options).await,
+            Policy::DefaultDeny => network::plan(&mut ours, facts, options).await,
+        };
+        Ok(plan?.leaving(ours.said))
     }
 }
 
@@ -194,44 +218,74 @@ fn only(namespace: &NamespaceFacts) -> Value {
     json!({"matchLabels": {"kubernetes.io/metadata.name": namespace.name()}})
 }
 
-/// An object of ours, and the change that puts it there.
-async fn ours(
-    api: &KubeApi,
-    resource: &Resource,
-    namespace: Option<&str>,
-    name: &str,
-    body: Value,
-    compare: Compare,
-) -> Result<Change<PolicySlot>> {
-    let object = ObjectRef {
-        cluster: api.cluster().clone(),
-        resource: resource.clone(),
-        namespace: namespace.map(str::parse).transpose()?,
-        name: name.parse()?,
-        uid: None,
-    };
-    let mut manifest = json!({"apiVersion": resource.api_version(), "kind": resource.kind,
-        "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "stanch"}}});
-    if let (Some(namespace), Some(metadata)) = (namespace, manifest.get_mut("metadata").and_then(Value::as_object_mut))
-    {
-        metadata.insert("namespace".to_owned(), namespace.into());
+/// Makes the objects that a policy consists of.
+struct Ours<'a> {
+    api: &'a KubeApi,
+    known: &'a Known<PolicySlot>,
+    /// What is said of those that are there already.
+    said: Vec<Remaining>,
+}
+
+impl<'a> Ours<'a> {
+    /// An object, and the change that puts it there.
+    async fn object(
+        &mut self,
+        resource: &Resource,
+        namespace: Option<&str>,
+        name: &str,
+        body: Value,
+        compare: Compare,
+    ) -> Result<Change<PolicySlot>> {
+        let object = ObjectRef {
+            cluster: self.api.cluster().clone(),
+            resource: resource.clone(),
+            namespace: namespace.map(str::parse).transpose()?,
+            name: name.parse()?,
+            uid: None,
+        };
+        let mut manifest = json!({"apiVersion": resource.api_version(), "kind": resource.kind,
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "stanch"}}});
+        if let (Some(namespace), Some(metadata)) =
+            (namespace, manifest.get_mut("metadata").and_then(Value::as_object_mut))
+        {
+            metadata.insert("namespace".to_owned(), namespace.into());
+        }
+        if let (Some(fields), Value::Object(body)) = (manifest.as_object_mut(), body) {
+            fields.extend(body);
+        }
+        let found = match self.api.get(&object).await {
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == Kind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let asked = Object { compare, ..Object::ours(object, manifest) };
+        let recorded = self.recorded(&asked.object);
+        if recorded.is_some_and(|recorded| *recorded != asked) {
+            let what = format!("{name} stays as it was ordered first: other options take a revert and a new order");
+            self.said.push(Remaining::new(what));
+        }
+        let object = recorded.cloned().unwrap_or(asked);
+        let before = object.state_in(found.as_ref());
+        if !before.is_absent() && before != Object::present() {
+            if recorded.is_none() {
+                // What it was could not be brought back: its body is not saved.
+                let message = "an object of this name is there and says something else: remove it first";
+                return Err(Error::new(Kind::Conflict, "plan", message).on(name));
+            }
+            let (kind, how) = (&resource.kind, before.0.as_str().unwrap_or_default());
+            let what = format!("{kind} {name} was changed since ({how}) and is put right: find out who may write it");
+            self.said.push(Remaining::new(what));
+        }
+        Ok(Change { slot: object.into(), before, after: Object::present() })
     }
-    if let (Some(fields), Value::Object(body)) = (manifest.as_object_mut(), body) {
-        fields.extend(body);
+
+    /// The object as this record has made it: then undo takes it away, whatever it says now.
+    fn recorded(&self, object: &ObjectRef) -> Option<&'a Object> {
+        self.known.recorded.iter().find_map(|change| match &change.slot {
+            PolicySlot::Object(made) if made.object == *object && change.before.is_absent() => Some(made),
+            _ => None,
+        })
     }
-    let found = match api.get(&object).await {
-        Ok(found) => Some(found),
-        Err(error) if error.kind() == Kind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    let object = Object { compare, ..Object::ours(object, manifest) };
-    let before = object.state_in(found.as_ref());
-    if !before.is_absent() && before != Object::present() {
-        // What it was could not be brought back: its body is not saved.
-        let message = "an object of this name is there and says something else: remove it first";
-        return Err(Error::new(Kind::Conflict, "plan", message).on(name));
-    }
-    Ok(Change { slot: object.into(), before, after: Object::present() })
 }
 
 fn said(text: impl Into<String>) -> Remaining {

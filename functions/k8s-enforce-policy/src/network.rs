@@ -2,16 +2,25 @@
 
 use serde_json::{Value, json};
 use stanch_core::{Error, Kind, Plan, Result};
-use stanch_k8s::{Compare, KubeApi, List, NamespaceFacts, PolicySlot, Resource};
+use stanch_k8s::{Compare, List, NamespaceFacts, PolicySlot, Resource, UNENFORCED};
 
-use crate::{KYVERNO, Options, ours, said};
+use crate::{KYVERNO, Options, Ours, said};
 
 const NAME: &str = "stanch-default-deny";
 
-pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<PolicySlot>> {
+pub(crate) async fn plan(
+    ours: &mut Ours<'_>,
+    namespace: &NamespaceFacts,
+    options: &Options,
+) -> Result<Plan<PolicySlot>> {
+    let api = ours.api;
+    if !options.assume_enforced && !api.policy_agents().await?.enforce() {
+        let message = format!("{UNENFORCED}. If something does, set assume_enforced");
+        return Err(Error::new(Kind::Unsupported, "plan", message).on(api.cluster().to_string()));
+    }
     let policies = Resource::network_policies();
     let spec = spec(options.allow_dns);
-    let policy = ours(api, &policies, Some(namespace.name()), NAME, json!({"spec": spec}), Compare::Exact).await?;
+    let policy = ours.object(&policies, Some(namespace.name()), NAME, json!({"spec": spec}), Compare::Exact).await?;
     let mut stage = vec![policy];
     if options.new_namespaces {
         let Some(cluster_policies) = api.serves(KYVERNO, "clusterpolicies").await? else {
@@ -22,7 +31,7 @@ pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Op
         // One per namespace that asked for it, so that each is undone on its own; the rule is the same.
         let name = format!("{NAME}-{}", namespace.name());
         stage.push(
-            ours(api, &cluster_policies, None, &name, json!({"spec": generate(&spec)}), Compare::Contains).await?,
+            ours.object(&cluster_policies, None, &name, json!({"spec": generate(&spec)}), Compare::Contains).await?,
         );
     }
     let list = List::of(policies).within(namespace.name());
@@ -34,8 +43,7 @@ pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Op
         (name != NAME && (rules("ingress") || rules("egress"))).then_some(name)
     };
     let others = api.list(&list, allowing).await?;
-    let mut left =
-        vec![said("it binds where something enforces network policies, and not pods on their node's network")];
+    let mut left = vec![said("it does not bind pods on their node's network")];
     if !others.is_empty() {
         let named: Vec<_> = others.iter().take(10).map(String::as_str).collect();
         let what = format!("{} policies go on allowing what they allow: {}", others.len(), named.join(", "));

@@ -7,16 +7,20 @@ use serde_json::{Value, json};
 use stanch_core::{Change, Error, Kind, Plan, Result};
 use stanch_k8s::{Compare, KubeApi, KubeState, Label, List, NamespaceFacts, PolicySlot, Resource};
 
-use crate::{ADMISSION, How, Options, only, ours, said};
+use crate::{ADMISSION, How, Options, Ours, only, said};
 
 /// Kubernetes: "Pod Security Admission".
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 const RESTRICTED: &str = "restricted";
 
-pub(crate) async fn plan(api: &KubeApi, namespace: &NamespaceFacts, options: &Options) -> Result<Plan<PolicySlot>> {
+pub(crate) async fn plan(
+    ours: &mut Ours<'_>,
+    namespace: &NamespaceFacts,
+    options: &Options,
+) -> Result<Plan<PolicySlot>> {
     match options.how {
-        How::Label => label(api, namespace, options).await,
-        How::Mutate => mutate(api, namespace).await,
+        How::Label => label(ours.api, namespace, options).await,
+        How::Mutate => mutate(ours, namespace).await,
     }
 }
 
@@ -86,7 +90,8 @@ async fn drained(api: &KubeApi, namespace: &NamespaceFacts) -> Result<Option<Str
     Ok(cordoned.into_iter().find(|node| used.contains(node)))
 }
 
-async fn mutate(api: &KubeApi, namespace: &NamespaceFacts) -> Result<Plan<PolicySlot>> {
+async fn mutate(ours: &mut Ours<'_>, namespace: &NamespaceFacts) -> Result<Plan<PolicySlot>> {
+    let api = ours.api;
     let (Some(policies), Some(bindings)) = (
         api.serves(ADMISSION, "mutatingadmissionpolicies").await?,
         api.serves(ADMISSION, "mutatingadmissionpolicybindings").await?,
@@ -95,8 +100,8 @@ async fn mutate(api: &KubeApi, namespace: &NamespaceFacts) -> Result<Plan<Policy
         return Err(Error::new(Kind::Unsupported, "plan", message).on(api.cluster().to_string()));
     };
     let name = format!("stanch-restrict-pods-{}", namespace.name());
-    let policy = ours(api, &policies, None, &name, json!({"spec": mutating(namespace)}), Compare::Exact).await?;
-    let binding = ours(api, &bindings, None, &name, json!({"spec": {"policyName": name}}), Compare::Exact).await?;
+    let policy = ours.object(&policies, None, &name, json!({"spec": mutating(namespace)}), Compare::Exact).await?;
+    let binding = ours.object(&bindings, None, &name, json!({"spec": {"policyName": name}}), Compare::Exact).await?;
     Ok(Plan::empty().then([policy]).then([binding]).leaving([
         said("pods that run go on as they are: those that start from now on are made to comply"),
         said(

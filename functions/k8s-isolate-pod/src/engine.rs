@@ -1,9 +1,7 @@
-//! What enforces policies in this cluster, if anything does. A policy that nobody enforces is accepted all the same,
-//! and contains nothing.
+//! Which engine denies: the one that was asked for, or the one whose agent runs here.
 
-use serde::Deserialize;
 use stanch_core::{Error, Kind, Result};
-use stanch_k8s::{KubeApi, List, PodFacts, Resource};
+use stanch_k8s::{KubeApi, PodFacts, PolicyAgent, Resource, UNENFORCED};
 
 use crate::{Options, Wanted};
 
@@ -39,101 +37,6 @@ impl Engine {
     }
 }
 
-/// What runs on the nodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Agent {
-    Calico,
-    Cilium,
-    VpcCni {
-        enforces: bool,
-    },
-    /// One that knows `NetworkPolicy`.
-    Other,
-}
-
-#[derive(Deserialize)]
-struct DaemonSet {
-    metadata: Meta,
-    #[serde(default)]
-    spec: Spec,
-}
-
-#[derive(Deserialize)]
-struct Meta {
-    name: String,
-    namespace: String,
-}
-
-#[derive(Default, Deserialize)]
-struct Spec {
-    #[serde(default)]
-    template: Template,
-}
-
-#[derive(Default, Deserialize)]
-struct Template {
-    #[serde(default)]
-    spec: PodSpec,
-}
-
-#[derive(Default, Deserialize)]
-struct PodSpec {
-    #[serde(default)]
-    containers: Vec<Container>,
-}
-
-#[derive(Deserialize)]
-struct Container {
-    #[serde(default)]
-    args: Vec<String>,
-}
-
-/// Only where those who may create a `DaemonSet` hold the cluster anyway: anybody's namespace proves nothing.
-const SYSTEM: [&str; 8] = [
-    "kube-system",
-    "calico-system",
-    "cilium",
-    "kube-flannel",
-    "openshift-ovn-kubernetes",
-    "openshift-sdn",
-    "antrea-system",
-    "weave",
-];
-
-impl DaemonSet {
-    fn agent(&self) -> Option<Agent> {
-        if !SYSTEM.contains(&self.metadata.namespace.as_str()) {
-            return None;
-        }
-        match self.metadata.name.as_str() {
-            "calico-node" | "canal" => Some(Agent::Calico),
-            "cilium" => Some(Agent::Cilium),
-            // Amazon EKS: "Limit Pod traffic with Kubernetes network policies": the agent runs beside the CNI, and does
-            // nothing until this is set.
-            "aws-node" => {
-                let mut args = self.spec.template.spec.containers.iter().flat_map(|it| &it.args);
-                Some(Agent::VpcCni { enforces: args.any(|arg| arg == "--enable-network-policy=true") })
-            }
-            // GKE Dataplane V2 ("anetd"): it is Cilium, but takes NetworkPolicy only.
-            "anetd"
-            | "antrea-agent"
-            | "kube-router"
-            | "weave-net"
-            | "ovnkube-node"
-            | "azure-npm"
-            | "kindnet"
-            | "kube-network-policies"
-            | "cilium-agent" => Some(Agent::Other),
-            _ => None,
-        }
-    }
-}
-
-async fn agents(api: &KubeApi) -> Result<Vec<Agent>> {
-    let sets = Resource::new("apps", "v1", "daemonsets", "DaemonSet");
-    api.list(&List::of(sets), |set: DaemonSet| set.agent()).await
-}
-
 async fn cilium(api: &KubeApi) -> Result<Option<Resource>> {
     api.serves("cilium.io", "ciliumnetworkpolicies").await
 }
@@ -155,21 +58,17 @@ async fn admin(api: &KubeApi) -> Result<Option<Resource>> {
 /// # Errors
 /// [`Kind::Unsupported`] where nothing enforces.
 pub(crate) async fn choose(api: &KubeApi, options: &Options) -> Result<Engine> {
-    let agents = agents(api).await?;
-    let has = |agent: Agent| agents.contains(&agent);
-    let vpc_cni =
-        agents.iter().any(|agent| matches!(agent, Agent::VpcCni { .. })) && !has(Agent::Calico) && !has(Agent::Cilium);
-    let enforced = agents.iter().any(|agent| *agent != Agent::VpcCni { enforces: false });
-    let none = |message: &str| Error::new(Kind::Unsupported, "plan", message).on(api.cluster().to_string());
+    let agents = api.policy_agents().await?;
+    let vpc_cni = agents.is_vpc_cni();
     let found = |resource: Option<Resource>| {
         resource.ok_or_else(|| Error::invalid("options.engine", "the cluster does not serve its policies"))
     };
-    if !enforced && !options.assume_enforced {
-        return Err(none(
-            "nothing that is known to enforce network policies runs here (Calico, Cilium, GKE Dataplane V2, AWS VPC CNI \
-             with enableNetworkPolicy, …): a policy would be accepted and contain nothing. If something does, set \
-             assume_enforced; else use k8s-revoke-access, k8s-redeploy-pod, or cut the machine",
-        ));
+    if !agents.enforce() && !options.assume_enforced {
+        let message = format!(
+            "{UNENFORCED}. If something does, set assume_enforced; else use k8s-revoke-access, k8s-redeploy-pod, or cut \
+             the machine"
+        );
+        return Err(Error::new(Kind::Unsupported, "plan", message).on(api.cluster().to_string()));
     }
     // Exceptions are not for an engine whose deny is final.
     let exceptions = options.allow_dns || !options.allow_cidr.is_empty();
@@ -179,13 +78,13 @@ pub(crate) async fn choose(api: &KubeApi, options: &Options) -> Result<Engine> {
         Wanted::Cilium => Ok(Engine::Cilium(found(cilium(api).await?)?)),
         Wanted::Calico => Ok(Engine::Calico(found(calico(api).await?)?)),
         Wanted::Auto => {
-            if has(Agent::Cilium)
+            if agents.has(PolicyAgent::Cilium)
                 && !exceptions
                 && let Some(resource) = cilium(api).await?
             {
                 return Ok(Engine::Cilium(resource));
             }
-            if has(Agent::Calico)
+            if agents.has(PolicyAgent::Calico)
                 && let Some(resource) = calico(api).await?
             {
                 return Ok(Engine::Calico(resource));
@@ -219,30 +118,5 @@ pub(crate) fn unsuitable(pod: &PodFacts, engine: &Engine, options: &Options) -> 
         )
     } else {
         None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(namespace: &str, name: &str, args: &[&str]) -> Option<Agent> {
-        let containers = vec![Container { args: args.iter().map(|&it| it.to_owned()).collect() }];
-        let meta = Meta { name: name.to_owned(), namespace: namespace.to_owned() };
-        DaemonSet { metadata: meta, spec: Spec { template: Template { spec: PodSpec { containers } } } }.agent()
-    }
-
-    #[test]
-    fn an_agent_counts_where_the_system_runs_it() {
-        assert_eq!(set("kube-system", "calico-node", &[]), Some(Agent::Calico));
-        assert_eq!(set("default", "calico-node", &[]), None);
-        assert_eq!(set("kube-system", "anetd", &[]), Some(Agent::Other));
-        assert_eq!(set("kube-system", "kube-proxy", &[]), None);
-        let on = set("kube-system", "aws-node", &["--enable-ipv6=false", "--enable-network-policy=true"]);
-        assert_eq!(on, Some(Agent::VpcCni { enforces: true }));
-        assert_eq!(
-            set("kube-system", "aws-node", &["--enable-network-policy=false"]),
-            Some(Agent::VpcCni { enforces: false })
-        );
     }
 }

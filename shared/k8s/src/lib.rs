@@ -16,6 +16,7 @@
 //! | `KUBECONFIG` | as for `kubectl` |
 
 mod access;
+mod agents;
 mod api;
 mod bindings;
 mod command;
@@ -47,6 +48,7 @@ mod wire;
 mod workload;
 
 pub use access::Kube;
+pub use agents::{PolicyAgent, PolicyAgents, UNENFORCED};
 pub use api::{FIELD_MANAGER, KubeApi, PodOnNode};
 pub use bindings::{Binding, BindingRef};
 pub use command::{Machine, next_order};

@@ -1,16 +1,17 @@
 //! What is this responder's own, and the contract, on the range's simulator and on the real kube-apiserver.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 
+mod promises;
+mod weakened;
+
 use k8s_enforce_policy::K8sEnforcePolicy;
 use serde_json::{Value, json};
 use stanch_core::{Kind, Mode, Report, Status, Target};
 use stanch_suite::{
-    contract::contract,
-    kube::{self, Cluster, KubeBed, Server, Subject, least_privilege, remaining},
+    kube::{self, Cluster, Server, remaining},
     skipped,
 };
 
-const ADMISSION: &str = "admissionregistration.k8s.io";
 const VALIDATING: &str = "admissionregistration.k8s.io/v1/validatingadmissionpolicies";
 const POLICIES: &str = "networking.k8s.io/v1/networkpolicies";
 const KYVERNO: &str = "kyverno.io/v1/clusterpolicies";
@@ -33,11 +34,15 @@ async fn all(cluster: &Cluster) {
     names_cannot_leave_their_quotes(cluster).await;
     pods_are_restricted_by_label(cluster).await;
     pods_are_made_to_comply(cluster).await;
+    nothing_enforces(cluster).await;
+    cluster.agent("calico-node", &[]);
     no_traffic_by_default(cluster).await;
     a_foreign_object_is_left_alone(cluster).await;
-    contract(&KubeBed::new(cluster, &Namespaces)).await;
+    weakened::builtin(cluster).await;
+    weakened::other_options(cluster).await;
+    promises::contract(cluster).await;
     with_kyverno(cluster).await;
-    rights(cluster).await;
+    promises::rights(cluster).await;
 }
 
 async fn apply(cluster: &Cluster, target: &Target, options: Value) -> Report {
@@ -213,6 +218,18 @@ async fn pods_are_made_to_comply(cluster: &Cluster) {
     assert!(cluster.list("admissionregistration.k8s.io/v1/mutatingadmissionpolicies", "").is_empty());
 }
 
+async fn nothing_enforces(cluster: &Cluster) {
+    let namespace = cluster.namespace(&json!({}));
+    let target = kube::namespace(&namespace);
+    let report = apply(cluster, &target, json!({"policy": "default-deny"})).await;
+    assert_eq!(report.error, Some(Kind::Unsupported), "{report:#?}");
+    assert!(report.reason.unwrap().contains("nothing that is known to enforce"));
+    assert!(cluster.list(POLICIES, &namespace).is_empty());
+    let report = apply(cluster, &target, json!({"policy": "default-deny", "assume_enforced": true})).await;
+    assert_eq!(report.status, Status::Applied, "{report:#?}");
+    assert_eq!(cluster.list(POLICIES, &namespace).len(), 1);
+}
+
 async fn no_traffic_by_default(cluster: &Cluster) {
     let namespace = cluster.namespace(&json!({}));
     cluster.create(
@@ -296,97 +313,5 @@ async fn with_kyverno(cluster: &Cluster) {
         assert_eq!(ward.run(Mode::Revert, &target, Value::Null).await.status, Status::Reverted);
         assert!(cluster.list(KYVERNO, "").is_empty());
     }
-}
-
-async fn rights(cluster: &Cluster) {
-    let of =
-        |options: Value| move |cluster: &Cluster| (kube::namespace(&cluster.namespace(&json!({}))), options.clone());
-    let (exec, restrict, deny) =
-        (of(Value::Null), of(json!({"policy": "restrict-pods"})), of(json!({"policy": "default-deny"})));
-    let (mutate, kyverno) = (of(json!({"policy": "restrict-pods", "how": "mutate"})), of(json!({"engine": "kyverno"})));
-    let by_pod = |cluster: &Cluster| {
-        let namespace = cluster.namespace(&json!({}));
-        (kube::pod(&namespace, &cluster.bare_pod(&namespace, &json!({}))), Value::Null)
-    };
-    // Only a server that knows the standards has something to ask nodes and pods about.
-    let forced = |cluster: &Cluster| {
-        let namespace = cluster.namespace(&json!({}));
-        let node = cluster.node(&json!({"spec": {"unschedulable": true}}));
-        cluster.bare_pod(&namespace, &json!({"spec": {"nodeName": node}}));
-        cluster.edit("v1/nodes", "", &node, &json!({"metadata": {"labels": {"cordoned": "yes"}}}));
-        (kube::namespace(&namespace), json!({"policy": "restrict-pods", "force": true}))
-    };
-    if !cluster.is_real() {
-        return;
-    }
-    let (m, b) = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings");
-    let name = |verb: &str, resource: &str| format!("{verb} {resource}");
-    let mutating: Vec<String> =
-        ["get", "create", "delete"].iter().flat_map(|verb| [name(verb, m), name(verb, b)]).collect();
-    let mutating: Vec<&str> = mutating.iter().map(String::as_str).collect();
-    least_privilege::<K8sEnforcePolicy>(
-        cluster,
-        &[
-            (&[], &exec),
-            (&["patch namespaces"], &restrict),
-            (&["get pods"], &by_pod),
-            (&["list nodes", "list pods"], &forced),
-            (
-                &["get networkpolicies", "list networkpolicies", "create networkpolicies", "delete networkpolicies"],
-                &deny,
-            ),
-            (&mutating, &mutate),
-            (&["get clusterpolicies", "create clusterpolicies", "delete clusterpolicies"], &kyverno),
-        ],
-    )
-    .await;
-    assert!(cluster.admin("GET", &format!("/apis/{ADMISSION}/v1"), "", None).0 == 200);
-}
-
-struct Namespaces;
-
-fn name(target: &Target) -> &str {
-    let Target::Namespace(it) = target else { panic!("not a namespace: {target}") };
-    it.name.as_str()
-}
-
-impl Subject for Namespaces {
-    type R = K8sEnforcePolicy;
-
-    fn target(&self, cluster: &Cluster) -> Target {
-        kube::namespace(&cluster.namespace(&json!({})))
-    }
-
-    fn state(&self, cluster: &Cluster, target: &Target) -> Value {
-        let name = format!("stanch-deny-exec-{}", name(target));
-        let spec = |resource: &str| cluster.get(resource, "", &name).map(|it| it["spec"].clone());
-        json!({"policy": spec(VALIDATING), "binding": spec("admissionregistration.k8s.io/v1/validatingadmissionpolicybindings")})
-    }
-
-    fn assert_contained(&self, state: &Value) {
-        assert_eq!(state["binding"]["validationActions"], json!(["Deny"]), "{state:#}");
-        let rules = state["policy"]["matchConstraints"]["resourceRules"].to_string();
-        assert!(
-            ["pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers"]
-                .iter()
-                .all(|it| rules.contains(it)),
-            "{rules}"
-        );
-    }
-
-    fn drift(&self, cluster: &Cluster, target: &Target) -> Option<&'static str> {
-        let name = format!("stanch-deny-exec-{}", name(target));
-        cluster.edit(
-            "admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
-            "",
-            &name,
-            &json!({"spec": {"validationActions": ["Audit"]}}),
-        );
-        Some("validatingadmissionpolicybinding")
-    }
-
-    fn undo_by_hand(&self, cluster: &Cluster, target: &Target) {
-        let name = format!("stanch-deny-exec-{}", name(target));
-        cluster.delete("admissionregistration.k8s.io/v1/validatingadmissionpolicybindings", "", &name);
-    }
+    weakened::kyverno(cluster).await;
 }

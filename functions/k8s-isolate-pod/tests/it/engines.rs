@@ -10,7 +10,7 @@ use stanch_suite::{
     skipped,
 };
 
-use crate::{agent, isolate, no_agent};
+use crate::isolate;
 
 const ADMIN: &str = "policy.networking.k8s.io";
 /// Engine, group, version, resource, kind, whether it is in a namespace.
@@ -162,14 +162,14 @@ fn pod_of(target: &Target) -> &str {
 }
 
 async fn the_aws_cni_leaves_bare_pods_alone(cluster: &Cluster) {
-    no_agent(cluster, "calico-node");
-    agent(cluster, "aws-node", &["--enable-network-policy=false"]);
+    cluster.no_agent("calico-node");
+    cluster.agent("aws-node", &["--enable-network-policy=false"]);
     let (namespace, pod) = bare(cluster);
     let report = isolate(cluster, &kube::pod(&namespace, &pod), Value::Null).await;
     assert_eq!(report.error, Some(Kind::Unsupported), "{report:#?}");
     assert!(report.reason.unwrap().contains("nothing that is known to enforce"));
-    no_agent(cluster, "aws-node");
-    agent(cluster, "aws-node", &["--enable-network-policy=true"]);
+    cluster.no_agent("aws-node");
+    cluster.agent("aws-node", &["--enable-network-policy=true"]);
     let report = isolate(cluster, &kube::pod(&namespace, &pod), Value::Null).await;
     assert_eq!(report.error, Some(Kind::Unsupported), "{report:#?}");
     assert!(report.reason.unwrap().contains("pod without an owner"));
@@ -182,8 +182,8 @@ async fn the_aws_cni_leaves_bare_pods_alone(cluster: &Cluster) {
     let report = isolate(cluster, &target, Value::Null).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     assert!(remaining(&report).contains("pods of the same owner on the same node"), "{report:#?}");
-    no_agent(cluster, "aws-node");
-    agent(cluster, "calico-node", &[]);
+    cluster.no_agent("aws-node");
+    cluster.agent("calico-node", &[]);
 }
 
 async fn each_engine_writes_its_own_policy(cluster: &Cluster) {
@@ -223,8 +223,8 @@ async fn each_engine_writes_its_own_policy(cluster: &Cluster) {
     let (namespace, pod) = bare(cluster);
     let report = isolate(cluster, &kube::pod(&namespace, &pod), Value::Null).await;
     assert!(report.changes.iter().any(|it| it.what.contains("globalnetworkpolicy")), "{report:#?}");
-    no_agent(cluster, "calico-node");
-    agent(cluster, "cilium", &[]);
+    cluster.no_agent("calico-node");
+    cluster.agent("cilium", &[]);
     let (namespace, pod) = bare(cluster);
     let report = isolate(cluster, &kube::pod(&namespace, &pod), Value::Null).await;
     assert!(report.changes.iter().any(|it| it.what.contains("ciliumnetworkpolicy")), "{report:#?}");
@@ -232,8 +232,8 @@ async fn each_engine_writes_its_own_policy(cluster: &Cluster) {
     let (namespace, pod) = bare(cluster);
     let report = isolate(cluster, &kube::pod(&namespace, &pod), json!({"allow_dns": true})).await;
     assert!(report.changes.iter().any(|it| it.what.contains("create networkpolicy")), "{report:#?}");
-    no_agent(cluster, "cilium");
-    agent(cluster, "calico-node", &[]);
+    cluster.no_agent("cilium");
+    cluster.agent("calico-node", &[]);
 }
 
 /// Against the JSON schema of Cilium's own definition, as npm has it.

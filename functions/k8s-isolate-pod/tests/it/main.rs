@@ -3,16 +3,15 @@
 
 mod engines;
 mod evaluator;
+mod promises;
 
 use k8s_isolate_pod::K8sIsolatePod;
 use serde_json::{Value, json};
 use stanch_core::{Kind, Mode, Report, Status, Target};
-use stanch_suite::{
-    contract::contract,
-    kube::{self, CUSTOM, Cluster, KubeBed, Subject, least_privilege, remaining},
-};
+use stanch_suite::kube::{self, CUSTOM, Cluster, KubeBed, remaining};
 
 use evaluator::{Port, allowed_flows};
+use promises::Pods;
 
 const POLICIES: &str = "networking.k8s.io/v1/networkpolicies";
 const PORTS: &[Port] = &[("TCP", 80), ("TCP", 443), ("UDP", 53), ("TCP", 3333)];
@@ -35,7 +34,7 @@ async fn all(cluster: &Cluster) {
     let (group, version, plural, kind) = CUSTOM;
     cluster.serve(group, version, plural, kind, true);
     nothing_enforces(cluster).await;
-    agent(cluster, "calico-node", &[]);
+    cluster.agent("calico-node", &[]);
     in_the_middle_of_other_policies(cluster).await;
     of_every_owner(cluster).await;
     the_policy_is_there_before_the_label(cluster).await;
@@ -45,23 +44,9 @@ async fn all(cluster: &Cluster) {
     exceptions_have_a_policy_of_their_own(cluster).await;
     out_of_service(cluster).await;
     ourselves_never(cluster).await;
-    contract(&KubeBed::new(cluster, &Pods)).await;
+    promises::contract(cluster).await;
     engines::all(cluster).await;
-    rights(cluster).await;
-}
-
-/// Something on the nodes that enforces policies.
-pub(crate) fn agent(cluster: &Cluster, name: &str, args: &[&str]) {
-    let labels = json!({"k8s-app": name});
-    let template = json!({"metadata": {"labels": labels}, "spec": {"nodeSelector": {"no": "node"},
-        "containers": [{"name": "agent", "image": "example.com/agent:1", "args": args}]}});
-    let set = json!({"spec": {"selector": {"matchLabels": labels}, "template": template}});
-    cluster.create("apps/v1/daemonsets", "kube-system", name, &set);
-}
-
-pub(crate) fn no_agent(cluster: &Cluster, name: &str) {
-    cluster.delete("apps/v1/daemonsets", "kube-system", name);
-    cluster.until("the agent is gone", || cluster.get("apps/v1/daemonsets", "kube-system", name).is_none());
+    promises::rights(cluster).await;
 }
 
 pub(crate) async fn isolate(cluster: &Cluster, target: &Target, options: Value) -> Report {
@@ -361,150 +346,4 @@ async fn ourselves_never(cluster: &Cluster) {
         cluster.get("v1/pods", &namespace, &pod).unwrap().pointer("/metadata/labels/stanch.dev~1isolate").is_none()
     );
     assert!(cluster.get("v1/pods", "default", &other).unwrap()["metadata"]["labels"].get(ISOLATE).is_some());
-}
-
-async fn rights(cluster: &Cluster) {
-    let apply = |kind: &'static str, part: &'static str| {
-        move |cluster: &Cluster| (of_workload(cluster, kind, part), json!({"engine": "kubernetes"}))
-    };
-    let allowing = |cluster: &Cluster| {
-        let namespace = cluster.namespace(&json!({}));
-        let pod = cluster.bare_pod(&namespace, &json!({}));
-        policy(
-            cluster,
-            &namespace,
-            "allow-all",
-            &json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}),
-        );
-        (kube::pod(&namespace, &pod), json!({"engine": "kubernetes"}))
-    };
-    let weakened = |cluster: &Cluster| {
-        let (target, options) = allowing(cluster);
-        let Target::Pod(pod) = &target else { unreachable!() };
-        let name = format!("stanch-isolate-{}", engines::id("kubernetes"));
-        let spec = json!({"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]});
-        policy(cluster, pod.namespace.as_str(), &name, &spec);
-        (target, options)
-    };
-    let released = |cluster: &Cluster| {
-        (of_workload(cluster, "Deployment", "pod"), json!({"engine": "kubernetes", "release_from_service": true}))
-    };
-    engines::serve_all(cluster);
-    least_privilege::<K8sIsolatePod>(
-        cluster,
-        &[
-            (&[], &allowing),
-            (&["update networkpolicies"], &weakened),
-            (&["get pods", "list pods", "get namespaces"], &apply("Deployment", "pod")),
-            (&["list services"], &released),
-            (&["get deployments", "list replicasets"], &apply("Deployment", "")),
-            (&["get replicasets"], &apply("Deployment", "ReplicaSet")),
-            (&["get statefulsets"], &apply("StatefulSet", "")),
-            (&["get daemonsets"], &apply("DaemonSet", "")),
-            (&["get jobs"], &apply("Job", "")),
-            (&["get cronjobs", "list jobs"], &apply("CronJob", "")),
-            (&["get nodes"], &|cluster| (kube::node(&cluster.node(&json!({}))), json!({"engine": "kubernetes"}))),
-            (&["list namespaces"], &|cluster| {
-                let image = format!("example.com/{}:1", cluster.name("app"));
-                cluster.bare_pod("default", &json!({"spec": {"containers": [{"name": "main", "image": image}]}}));
-                (kube::image(&image), json!({"engine": "kubernetes"}))
-            }),
-            (&["get serviceaccounts"], &|cluster| {
-                let namespace = cluster.namespace(&json!({}));
-                cluster.account(&namespace, "web");
-                (kube::account(&namespace, "web"), json!({"engine": "kubernetes"}))
-            }),
-            (
-                &["get adminnetworkpolicies", "create adminnetworkpolicies", "delete adminnetworkpolicies"],
-                &engines::of("admin"),
-            ),
-            (&["update adminnetworkpolicies"], &engines::weakened("admin")),
-            (
-                &["get ciliumnetworkpolicies", "create ciliumnetworkpolicies", "delete ciliumnetworkpolicies"],
-                &engines::of("cilium"),
-            ),
-            (&["update ciliumnetworkpolicies"], &engines::weakened("cilium")),
-            (
-                &["get globalnetworkpolicies", "create globalnetworkpolicies", "delete globalnetworkpolicies"],
-                &engines::of("calico"),
-            ),
-            (&["update globalnetworkpolicies.projectcalico.org"], &engines::weakened("calico")),
-            (
-                &[
-                    "get globalnetworkpolicies.crd.projectcalico.org",
-                    "create globalnetworkpolicies.crd.projectcalico.org",
-                    "delete globalnetworkpolicies.crd.projectcalico.org",
-                ],
-                &engines::of("calico-storage"),
-            ),
-            (&["update globalnetworkpolicies.crd.projectcalico.org"], &engines::weakened("calico-storage")),
-        ],
-    )
-    .await;
-}
-
-fn of_workload(cluster: &Cluster, kind: &str, part: &str) -> Target {
-    let namespace = cluster.namespace(&json!({}));
-    let (name, pods) = cluster.workload(kind, &namespace, &json!({}));
-    match part {
-        "pod" => kube::pod(&namespace, &pods[0]),
-        "ReplicaSet" => {
-            let sets = cluster.list("apps/v1/replicasets", &namespace);
-            kube::workload("rs", &namespace, sets[0]["metadata"]["name"].as_str().unwrap())
-        }
-        _ => kube::workload(kind, &namespace, &name),
-    }
-}
-
-/// A pod of a namespace with an allow-all policy.
-struct Pods;
-
-fn place(target: &Target) -> (&str, &str) {
-    let Target::Pod(pod) = target else { panic!("not a pod: {target}") };
-    (pod.namespace.as_str(), pod.name.as_str())
-}
-
-impl Subject for Pods {
-    type R = K8sIsolatePod;
-
-    fn target(&self, cluster: &Cluster) -> Target {
-        let namespace = cluster.namespace(&json!({}));
-        let pod = cluster.bare_pod(&namespace, &json!({"metadata": {"labels": {"app": "web"}}}));
-        policy(
-            cluster,
-            &namespace,
-            "allow-all",
-            &json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [{}], "egress": [{}]}),
-        );
-        kube::pod(&namespace, &pod)
-    }
-
-    fn options(&self) -> Value {
-        json!({"engine": "kubernetes"})
-    }
-
-    fn state(&self, cluster: &Cluster, target: &Target) -> Value {
-        let (namespace, pod) = place(target);
-        let mut state = view(cluster, namespace);
-        state["flows"] = json!(allowed_flows(cluster, namespace, pod, &[("TCP", 80)]));
-        // Other tests' pods come and go: what counts is whether there is any flow.
-        state["flows"] = json!(!state["flows"].as_array().unwrap().is_empty());
-        state
-    }
-
-    fn assert_contained(&self, state: &Value) {
-        assert_eq!(state["flows"], false, "{state:#}");
-        assert_eq!(state["policies"].as_array().unwrap().len(), 2, "{state:#}");
-    }
-
-    fn drift(&self, cluster: &Cluster, target: &Target) -> Option<&'static str> {
-        let (namespace, pod) = place(target);
-        cluster.edit("v1/pods", namespace, pod, &json!({"metadata": {"annotations": {"stanch.dev/by": "somebody"}}}));
-        Some("our marks off")
-    }
-
-    fn undo_by_hand(&self, cluster: &Cluster, target: &Target) {
-        let (namespace, pod) = place(target);
-        cluster.edit("v1/pods", namespace, pod, &json!({"metadata": {"labels": {ISOLATE: null}}}));
-    }
 }

@@ -24,7 +24,7 @@ use stanch_range::{
 };
 
 pub use bed::{KubeBed, Subject};
-pub use rights::{Scene, least_privilege, least_privilege_of};
+pub use rights::{Scene, least_privilege, least_privilege_of, scene_for};
 pub use ward::{Ward, claim, remaining};
 pub use workloads::CUSTOM;
 

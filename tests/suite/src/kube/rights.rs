@@ -20,15 +20,16 @@ pub async fn least_privilege<R>(cluster: &Cluster, scenes: &[Scene<'_>])
 where
     R: Responder<Cloud = Kube, Target: KubeTarget>,
 {
-    least_privilege_of::<R>(cluster, |cluster, (verb, group, resource)| {
-        // With its group, where two groups have a resource of that name.
-        let (right, full) = (format!("{verb} {resource}"), format!("{verb} {resource}.{group}"));
-        let scene = scenes.iter().find(|(rights, _)| rights.contains(&full.as_str()));
-        let scene = scene.or_else(|| scenes.iter().find(|(rights, _)| rights.contains(&right.as_str())));
-        let (_, scene) = scene.or_else(|| scenes.iter().find(|(rights, _)| rights.is_empty())).expect("a scene");
-        Some(scene(cluster))
-    })
-    .await;
+    least_privilege_of::<R>(cluster, |cluster, right| Some(scene_for(scenes, right)(cluster))).await;
+}
+
+/// The scene that a right is for.
+pub fn scene_for<'a>(scenes: &[Scene<'a>], (verb, group, resource): Right) -> &'a dyn Fn(&Cluster) -> (Target, Value) {
+    // With its group, where two groups have a resource of that name.
+    let (right, full) = (format!("{verb} {resource}"), format!("{verb} {resource}.{group}"));
+    let find = |name: &str| scenes.iter().find(|(rights, _)| rights.contains(&name));
+    let scene = find(&full).or_else(|| find(&right)).or_else(|| scenes.iter().find(|(rights, _)| rights.is_empty()));
+    scene.expect("a scene").1
 }
 
 /// The same for a responder whose rights are for different scenes: each is told the right that it is to need. `None`:

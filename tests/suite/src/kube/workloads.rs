@@ -157,6 +157,21 @@ impl Cluster {
             self.create("v1/serviceaccounts", namespace, name, &json!({}));
         }
     }
+
+    /// Something on the nodes that knows network policies, as its `DaemonSet` shows it.
+    pub fn agent(&self, name: &str, args: &[&str]) {
+        let labels = json!({"k8s-app": name});
+        let template = json!({"metadata": {"labels": labels}, "spec": {"nodeSelector": {"no": "node"},
+            "containers": [{"name": "agent", "image": "example.com/agent:1", "args": args}]}});
+        let set = json!({"spec": {"selector": {"matchLabels": labels}, "template": template}});
+        self.create("apps/v1/daemonsets", "kube-system", name, &set);
+    }
+
+    /// Takes it away.
+    pub fn no_agent(&self, name: &str) {
+        self.delete("apps/v1/daemonsets", "kube-system", name);
+        self.until("the agent is gone", || self.get("apps/v1/daemonsets", "kube-system", name).is_none());
+    }
 }
 
 fn merge(target: &mut Value, patch: &Value) {
