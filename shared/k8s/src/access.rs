@@ -33,6 +33,7 @@ const MARGIN: SignedDuration = SignedDuration::from_mins(3);
 pub struct Kube {
     home: Option<Cluster>,
     kubeconfig: Option<PathBuf>,
+    read_timeout: Option<Duration>,
     gke: OnceLock<Gke>,
     clients: Mutex<BTreeMap<Cluster, Arc<Slot>>>,
 }
@@ -78,6 +79,13 @@ impl Kube {
     /// With this kubeconfig in place of the environment's, and `home` in place of `STANCH_CLUSTER`.
     pub fn with_kubeconfig(path: impl Into<PathBuf>, home: Option<Cluster>) -> Self {
         Self { home, kubeconfig: Some(path.into()), ..Self::default() }
+    }
+
+    /// For how long a connection may be silent before a call is given up; ten seconds where nothing is said.
+    #[must_use]
+    pub fn limiting_calls(mut self, silence: Duration) -> Self {
+        self.read_timeout = Some(silence);
+        self
     }
 
     /// The cluster that we run in.
@@ -140,7 +148,8 @@ impl Kube {
             Cluster::Current => (inside()?, None),
         };
         let own = own(&config).map(Arc::new);
-        let client = client(config).map_err(|error| error.on(cluster.to_string()))?;
+        let client =
+            client(config, self.read_timeout.unwrap_or(READ_TIMEOUT)).map_err(|error| error.on(cluster.to_string()))?;
         Ok(Ready { client, own, expires })
     }
 
@@ -231,11 +240,11 @@ fn own(config: &Config) -> Option<Own> {
     }
 }
 
-fn client(mut config: Config) -> Result<Client> {
+fn client(mut config: Config, read_timeout: Duration) -> Result<Client> {
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(READ_TIMEOUT);
-    config.write_timeout = Some(READ_TIMEOUT);
+    config.read_timeout = Some(read_timeout);
+    config.write_timeout = Some(read_timeout);
     // Else the time that a connection was idle counts, and the first call after a pause fails.
     config.reset_reader_on_write = true;
     Client::try_from(config).map_err(|error| {

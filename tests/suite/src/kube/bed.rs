@@ -1,6 +1,6 @@
 //! A Kubernetes responder under the contract.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::{marker::PhantomData, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use stanch_core::{Guard, Responder, Store, Target};
@@ -69,6 +69,10 @@ impl<S: Subject> Bed for KubeBed<'_, S> {
         let path = self.cluster.folder.path().join(self.cluster.name("kubeconfig"));
         std::fs::write(&path, kubeconfig(&self.proxy.url(), &self.token)).expect("a kubeconfig");
         Kube::with_kubeconfig(path, None)
+    }
+
+    fn impatient(&self) -> Kube {
+        self.cloud().limiting_calls(Duration::from_secs(2))
     }
 
     fn empty_ledger(&self) -> Arc<dyn Store> {
