@@ -15,7 +15,8 @@ PODS, TERMINATION_MS = 100, 1000
 
 
 def main():
-    control_plane, binary, rounds = sys.argv[1], str(pathlib.Path(sys.argv[2]).resolve()), int(sys.argv[3])
+    control_plane, binary = sys.argv[1], str(pathlib.Path(sys.argv[2]).resolve())
+    profile, rounds = sys.argv[3], int(sys.argv[4])
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         kubeconfig = folder / "kubeconfig"
@@ -32,7 +33,7 @@ def main():
         finally:
             server.stdin.close()
             server.wait(timeout=30)
-    write(runs, rounds, binary)
+    write(runs, rounds, profile)
 
 
 def kubectl(kubeconfig, *arguments, given=None):
@@ -112,9 +113,8 @@ def fill(kubeconfig, node, owner):
     sys.exit("bench: the pods do not run")
 
 
-def write(runs, rounds, binary):
+def write(runs, rounds, profile):
     theirs = statistics.median(runs["kubectl drain"])
-    build = "dist" if "/dist/" in binary else "debug"
     version = json.loads(subprocess.run(["kubectl", "version", "--client", "-o", "json"], capture_output=True, text=True).stdout)
     lines = [
         "# k8s-drain-node beside kubectl drain",
@@ -122,7 +122,7 @@ def write(runs, rounds, binary):
         f"Written by `tests/bench/drain`: {PODS} pods whose termination takes {TERMINATION_MS / 1000:.0f} s, {rounds} nodes "
         "each, in turns, on one real kube-apiserver; from the start of the process to its end, medians. "
         f"{platform.machine()}, {os.cpu_count()} cores, kubectl {version['clientVersion']['gitVersion']}; ours is the "
-        f"{build} build, with its ledger in SQLite.",
+        f"{profile} build, with its ledger in SQLite.",
         "",
         "| | seconds | least – most | | target |",
         "|---|---|---|---|---|",

@@ -28,7 +28,8 @@ JQ = (
 
 
 def main():
-    control_plane, binary, rounds = sys.argv[1], str(pathlib.Path(sys.argv[2]).resolve()), int(sys.argv[3])
+    control_plane, binary = sys.argv[1], str(pathlib.Path(sys.argv[2]).resolve())
+    profile, rounds = sys.argv[3], int(sys.argv[4])
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         kubeconfig = folder / "kubeconfig"
@@ -46,7 +47,7 @@ def main():
         finally:
             server.stdin.close()
             server.wait(timeout=60)
-    write(runs, rounds, binary)
+    write(runs, rounds, profile)
 
 
 class Api:
@@ -163,10 +164,9 @@ def measure(binary, kubeconfig, folder, rounds):
     return runs
 
 
-def write(runs, rounds, binary):
+def write(runs, rounds, profile):
     median = {name: [statistics.median(column) for column in zip(*took)] for name, took in runs.items()}
     theirs = next(iter(median.values()))
-    build = next((name for name in ("dist", "release") if f"/{name}/" in binary), "debug")
     version = json.loads(subprocess.run(["kubectl", "version", "--client", "-o", "json"], capture_output=True, text=True).stdout)
     lines = [
         "# k8s-locate beside kubectl and jq",
@@ -175,7 +175,7 @@ def write(runs, rounds, binary):
         f"kube-apiserver; {rounds} runs each, in turns, from the start of the process to its end, medians; memory is the "
         "sum of the processes' peaks. k8s-locate also says which cloud instance each pod is on. "
         f"{platform.machine()}, {os.cpu_count()} cores, kubectl {version['clientVersion']['gitVersion']}; ours is the "
-        f"{build} build.",
+        f"{profile} build.",
         "",
         "| | seconds | | MiB | | target |",
         "|---|---|---|---|---|---|",
