@@ -1,13 +1,3 @@
-variable "name" {
-  description = "Prefix of everything that is made."
-  type        = string
-  default     = "stanch"
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,19}$", var.name))
-    error_message = "name must be 1 to 20 small letters, digits and hyphens, and start with a letter: function names are made of it."
-  }
-}
-
 variable "packages" {
   description = "Folder with one RESPONDER.zip for each responder, as `infra/package` makes them."
   type        = string
@@ -21,34 +11,6 @@ variable "architecture" {
     condition     = contains(["x86_64", "arm64"], var.architecture)
     error_message = "architecture must be x86_64 or arm64."
   }
-}
-
-variable "responders" {
-  description = "Which responders to deploy; null: all that run on AWS (the AWS and the Kubernetes ones)."
-  type        = set(string)
-  default     = null
-}
-
-variable "mode" {
-  description = "observe: plan and report, write nothing. enforce: act."
-  type        = string
-  default     = "observe"
-  validation {
-    condition     = contains(["observe", "enforce"], var.mode)
-    error_message = "mode must be observe or enforce."
-  }
-}
-
-variable "guard" {
-  description = "The guard, as in the README (accounts, clusters, exempt, limits …). Empty: the account that it runs in, and nothing else."
-  type        = any
-  default     = {}
-}
-
-variable "auto" {
-  description = "Order responders that an event may set off all the same: each gets a rule, and is listed in the guard."
-  type        = set(string)
-  default     = []
 }
 
 variable "clusters" {
@@ -82,12 +44,6 @@ variable "undo_principals" {
   default     = []
 }
 
-variable "alert_email" {
-  description = "Who hears of failed responders and dead letters. Null: nobody; the alarms are there all the same."
-  type        = string
-  default     = null
-}
-
 variable "reserved_concurrency" {
   description = "Runs of one responder at the same time; -1: no reservation."
   type        = number
@@ -110,12 +66,6 @@ variable "kms_key_arn" {
   description = "Customer key for ledger, queues and logs. Null: keys that AWS owns or manages."
   type        = string
   default     = null
-}
-
-variable "protect_ledger" {
-  description = "Whether the ledger's table is protected from deletion: it holds what undo needs."
-  type        = bool
-  default     = true
 }
 
 variable "permissions_boundary" {

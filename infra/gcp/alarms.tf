@@ -47,3 +47,46 @@ resource "google_monitoring_alert_policy" "logged" {
     }
   }
 }
+
+resource "google_monitoring_alert_policy" "red" {
+  project               = var.project
+  display_name          = "${var.name}: a responder could not act"
+  combiner              = "OR"
+  notification_channels = google_monitoring_notification_channel.mail[*].id
+
+  conditions {
+    display_name = "a check was red"
+    condition_threshold {
+      filter          = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=monitoring.regex.full_match(\"${var.name}-check-.*\") AND metric.type=\"run.googleapis.com/job/completed_execution_count\" AND metric.labels.result=\"failed\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+      aggregations {
+        alignment_period   = "300s"
+        per_series_aligner = "ALIGN_SUM"
+      }
+    }
+  }
+}
+
+# A check that no longer comes is no green one. Monitoring looks back less than a day.
+resource "google_monitoring_alert_policy" "silent" {
+  for_each = { for name, job in google_cloud_run_v2_job.check : name => job.name if var.check_hours <= 8 }
+
+  project               = var.project
+  display_name          = "${var.name}: ${each.key} is no longer checked"
+  combiner              = "OR"
+  notification_channels = google_monitoring_notification_channel.mail[*].id
+
+  conditions {
+    display_name = "no check has ended"
+    condition_absent {
+      filter   = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${each.value}\" AND metric.type=\"run.googleapis.com/job/completed_execution_count\""
+      duration = "${var.check_hours * 7200 + 1800}s"
+      aggregations {
+        alignment_period   = "3600s"
+        per_series_aligner = "ALIGN_SUM"
+      }
+    }
+  }
+}

@@ -33,7 +33,31 @@ locals {
     length(var.clusters) == 0 ? {} : { clusters = var.clusters },
     var.guard,
   )
-  apis = ["run", "pubsub", "firestore", "compute", "iam", "logging", "monitoring", "cloudresourcemanager"]
+  # gke:PROJECT/LOCATION/NAME
+  cluster_projects = toset([for cluster in var.clusters : split("/", trimprefix(cluster, "gke:"))[0]])
+  in_clusters      = { for name, responder in local.deployed : name => responder if responder.wing == "k8s" }
+  image = {
+    for name in keys(local.deployed) : name =>
+    contains(keys(var.image_digests), name) ? "${var.images}/${name}@${var.image_digests[name]}" : "${var.images}/${name}:${var.image_tag}"
+  }
+  # What a token for a responder must be made for.
+  audience = { for name in keys(local.deployed) : name => "https://${var.name}-${name}.stanch.internal" }
+  environment = {
+    for name, responder in local.deployed : name => merge(
+      {
+        STANCH_MODE   = var.mode
+        STANCH_LEDGER = "firestore:${var.project}/${google_firestore_database.ledger.name}/records"
+        STANCH_GUARD  = jsonencode(local.guard)
+      },
+      responder.wing != "k8s" || length(var.clusters) == 0 ? {} : { STANCH_CLUSTER = var.clusters[0] },
+    )
+  }
+  apis = concat(
+    ["run", "pubsub", "firestore", "compute", "iam", "logging", "monitoring", "cloudresourcemanager", "cloudscheduler"],
+    length(var.clusters) == 0 ? [] : ["container"],
+    length(var.audit_events) == 0 ? [] : ["eventarc"],
+    var.organization == null ? [] : ["securitycenter"],
+  )
 }
 
 data "google_project" "here" {
@@ -59,6 +83,12 @@ resource "google_firestore_database" "ledger" {
   point_in_time_recovery_enablement = "POINT_IN_TIME_RECOVERY_ENABLED"
   delete_protection_state           = var.protect_ledger ? "DELETE_PROTECTION_ENABLED" : "DELETE_PROTECTION_DISABLED"
   deletion_policy                   = var.protect_ledger ? "ABANDON" : "DELETE"
+  dynamic "cmek_config" {
+    for_each = var.kms_key[*]
+    content {
+      kms_key_name = cmek_config.value
+    }
+  }
 
   depends_on = [google_project_service.api]
 }
@@ -113,6 +143,26 @@ resource "google_project_iam_member" "act" {
   member  = google_service_account.act[split("/", each.key)[0]].member
 }
 
+# The way to a cluster. What may be done there, RBAC says: infra/k8s/base, bound to the account (docs/deploy.md).
+resource "google_project_iam_custom_role" "cluster" {
+  for_each = length(local.in_clusters) == 0 ? toset([]) : local.cluster_projects
+
+  project     = each.key
+  role_id     = replace("${var.name}_cluster", "-", "_")
+  title       = "${var.name}: into the cluster"
+  permissions = ["container.clusters.connect", "container.clusters.get"]
+}
+
+resource "google_project_iam_member" "cluster" {
+  for_each = {
+    for pair in setproduct(keys(local.in_clusters), keys(google_project_iam_custom_role.cluster)) : "${pair[0]}/${pair[1]}" => { responder = pair[0], project = pair[1] }
+  }
+
+  project = each.value.project
+  role    = google_project_iam_custom_role.cluster[each.value.project].id
+  member  = google_service_account.act[each.value.responder].member
+}
+
 # Undo is for people and playbooks alone.
 resource "google_project_iam_custom_role" "undo" {
   for_each = length(var.undo_members) == 0 ? toset([]) : local.targets
@@ -138,11 +188,13 @@ resource "google_project_iam_member" "undo" {
 resource "google_cloud_run_v2_service" "responder" {
   for_each = local.deployed
 
-  project             = var.project
-  name                = "${var.name}-${each.key}"
-  location            = var.region
-  description         = each.value.about
-  ingress             = "INGRESS_TRAFFIC_INTERNAL_ONLY"
+  project     = var.project
+  name        = "${var.name}-${each.key}"
+  location    = var.region
+  description = each.value.about
+  ingress     = "INGRESS_TRAFFIC_INTERNAL_ONLY"
+  # Cloud Run itself lets no token in that is for another audience.
+  custom_audiences    = [local.audience[each.key]]
   deletion_protection = false
 
   template {
@@ -154,29 +206,31 @@ resource "google_cloud_run_v2_service" "responder" {
       max_instance_count = 5
     }
     containers {
-      image = "${var.images}/${each.key}:${var.image_tag}"
+      image = local.image[each.key]
       resources {
         limits            = { cpu = "1", memory = "256Mi" }
         startup_cpu_boost = true
       }
       dynamic "env" {
-        for_each = merge(
-          {
-            STANCH_MODE        = var.mode
-            STANCH_LEDGER      = "firestore:${var.project}/${google_firestore_database.ledger.name}/records"
-            STANCH_GUARD       = jsonencode(local.guard)
-            STANCH_TIMEOUT     = "290"
-            STANCH_DEAD_LETTER = google_pubsub_topic.dead.id
-            STANCH_CALLERS = jsonencode({
-              oidc = [{
-                audience = "https://${var.name}-${each.key}.stanch.internal"
+        for_each = merge(local.environment[each.key], {
+          STANCH_TIMEOUT     = "290"
+          STANCH_DEAD_LETTER = google_pubsub_topic.dead.id
+          STANCH_CALLERS = jsonencode({
+            oidc = concat(
+              [{
+                audience = local.audience[each.key]
                 events   = [google_service_account.push.email]
                 orders   = var.order_identities
-              }]
-            })
-          },
-          each.value.wing != "k8s" || length(var.clusters) == 0 ? {} : { STANCH_CLUSTER = var.clusters[0] },
-        )
+              }],
+              # Eventarc's tokens are for the service's own address, which is not known before the service is there.
+              length(var.audit_events) == 0 || !contains(keys(var.service_urls), each.key) ? [] : [{
+                audience = var.service_urls[each.key]
+                events   = [google_service_account.push.email]
+                orders   = []
+              }],
+            )
+          })
+        })
         content {
           name  = env.key
           value = env.value

@@ -5,6 +5,7 @@ resource "google_pubsub_topic" "alerts" {
   project                    = var.project
   name                       = "${var.name}-alerts"
   message_retention_duration = "86400s"
+  kms_key_name               = var.kms_key
 
   depends_on = [google_project_service.api]
 }
@@ -13,6 +14,7 @@ resource "google_pubsub_topic" "dead" {
   project                    = var.project
   name                       = "${var.name}-dead"
   message_retention_duration = "1209600s"
+  kms_key_name               = var.kms_key
 
   depends_on = [google_project_service.api]
 }
@@ -49,7 +51,7 @@ resource "google_pubsub_subscription" "responder" {
     push_endpoint = google_cloud_run_v2_service.responder[each.key].uri
     oidc_token {
       service_account_email = google_service_account.push.email
-      audience              = "https://${var.name}-${each.key}.stanch.internal"
+      audience              = local.audience[each.key]
     }
   }
   retry_policy {
@@ -128,4 +130,44 @@ resource "google_pubsub_topic_iam_member" "findings" {
   topic   = google_pubsub_topic.alerts.id
   role    = "roles/pubsub.publisher"
   member  = "serviceAccount:${google_scc_v2_organization_notification_config.findings[0].service_account}"
+}
+
+# Audit events that are to come without the log sink, each straight to the responders that it names.
+resource "google_eventarc_trigger" "audit" {
+  for_each = merge([
+    for key, event in var.audit_events : {
+      for responder in event.responders : "${key}-${responder}" => merge(event, { responder = responder })
+    }
+  ]...)
+
+  project         = var.project
+  location        = each.value.location
+  name            = substr("${var.name}-${each.key}", 0, 63)
+  service_account = google_service_account.push.email
+  matching_criteria {
+    attribute = "type"
+    value     = "google.cloud.audit.log.v1.written"
+  }
+  matching_criteria {
+    attribute = "serviceName"
+    value     = each.value.service
+  }
+  matching_criteria {
+    attribute = "methodName"
+    value     = each.value.method
+  }
+  destination {
+    cloud_run_service {
+      service = google_cloud_run_v2_service.responder[each.value.responder].name
+      region  = var.region
+    }
+  }
+}
+
+resource "google_project_iam_member" "receives" {
+  count = length(var.audit_events) == 0 ? 0 : 1
+
+  project = var.project
+  role    = "roles/eventarc.eventReceiver"
+  member  = google_service_account.push.member
 }

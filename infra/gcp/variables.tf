@@ -19,58 +19,31 @@ variable "ledger_location" {
   type        = string
 }
 
-variable "name" {
-  description = "Prefix of everything that is made."
-  type        = string
-  default     = "stanch"
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{0,19}$", var.name))
-    error_message = "name must be 1 to 20 small letters, digits and hyphens, and start with a letter."
-  }
-}
-
 variable "images" {
   description = "Where the images are, e.g. europe-docker.pkg.dev/acme-sec/stanch."
   type        = string
 }
 
 variable "image_tag" {
-  description = "Tag or, better, @sha256 digest of the images."
+  description = "Tag of the images that have no digest."
   type        = string
+  default     = "latest"
 }
 
-variable "responders" {
-  description = "Which responders to deploy, Kubernetes ones included; null: the Google Cloud ones."
-  type        = set(string)
-  default     = null
-}
-
-variable "mode" {
-  description = "observe: plan and report, write nothing. enforce: act."
-  type        = string
-  default     = "observe"
-  validation {
-    condition     = contains(["observe", "enforce"], var.mode)
-    error_message = "mode must be observe or enforce."
-  }
-}
-
-variable "guard" {
-  description = "The guard, as in the README. Empty: these projects and clusters, and nothing else."
-  type        = any
+variable "image_digests" {
+  description = "sha256:… of the images, by responder: what is deployed is then what was built."
+  type        = map(string)
   default     = {}
 }
 
-variable "auto" {
-  description = "Order responders that an event may set off all the same."
-  type        = set(string)
-  default     = []
-}
-
 variable "clusters" {
-  description = "GKE clusters that the Kubernetes responders act in, as gke:PROJECT/LOCATION/NAME."
+  description = "GKE clusters that the Kubernetes responders act in, as gke:PROJECT/LOCATION/NAME. The first is the cluster of alerts that name none."
   type        = list(string)
   default     = []
+  validation {
+    condition     = alltrue([for cluster in var.clusters : can(regex("^gke:[^/]+/[^/]+/[^/]+$", cluster))])
+    error_message = "clusters must be gke:PROJECT/LOCATION/NAME."
+  }
 }
 
 variable "order_identities" {
@@ -101,20 +74,41 @@ variable "log_filter" {
   EOT
 }
 
-variable "alert_email" {
-  description = "Who hears of dead letters and errors. Null: nobody."
-  type        = string
-  default     = null
-}
-
 variable "min_instances" {
   description = "Services kept warm. 0 costs nothing while nothing happens; a cold start takes milliseconds of ours and about a second of the platform's."
   type        = number
   default     = 0
 }
 
-variable "protect_ledger" {
-  description = "Whether the ledger is protected from deletion: it holds what undo needs."
-  type        = bool
-  default     = true
+variable "audit_events" {
+  description = "Audit log events that Eventarc brings: service, method, location of the trigger, and the responders that hear of it."
+  type = map(object({
+    service    = string
+    method     = string
+    location   = optional(string, "global")
+    responders = set(string)
+  }))
+  default = {}
+}
+
+variable "service_urls" {
+  description = "The output `services` of the first apply. Needed with audit_events: Eventarc's tokens are made for these."
+  type        = map(string)
+  default     = {}
+}
+
+variable "kms_key" {
+  description = "Key for the topics and the ledger: projects/…/cryptoKeys/…. Null: Google's own."
+  type        = string
+  default     = null
+}
+
+variable "check_hours" {
+  description = "How often each responder is asked whether it could act."
+  type        = number
+  default     = 1
+  validation {
+    condition     = contains([1, 2, 3, 4, 6, 8, 12, 24], var.check_hours)
+    error_message = "check_hours must divide a day."
+  }
 }

@@ -9,7 +9,7 @@ use stanch_aws::grants::{Names, policy};
 use stanch_core::Permission;
 use stanch_tests::{Said, responders, root};
 
-use crate::sam;
+use crate::{kubernetes, sam, terraform};
 
 #[test]
 fn what_is_deployed_is_what_the_responders_declare() {
@@ -28,7 +28,13 @@ fn what_is_deployed_is_what_the_responders_declare() {
             stale.push(path.clone());
         }
     }
-    for folder in ["infra/responders", "infra/k8s/base/roles", "infra/k8s/in-cluster/responders"] {
+    for folder in [
+        "infra/responders",
+        "infra/k8s/base/roles",
+        "infra/k8s/in-cluster/responders",
+        "infra/k8s/in-cluster/orders",
+        "infra/k8s/knative/responders",
+    ] {
         for entry in fs::read_dir(root().join(folder)).into_iter().flatten().map(Result::unwrap) {
             let path = format!("{folder}/{}", entry.file_name().into_string().unwrap());
             if !files.contains_key(&path) {
@@ -44,29 +50,9 @@ fn files() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for (name, said) in &all {
         files.insert(format!("infra/responders/{name}.json"), pretty(&entry(name, said)));
-        if wing(name) == "k8s" {
-            files.insert(format!("infra/k8s/base/roles/{name}.yaml"), roles(name, said));
-            if said.trigger == "event" {
-                files.insert(format!("infra/k8s/in-cluster/responders/{name}.yaml"), deployment(name));
-            }
-        }
     }
-    let list = all.keys().filter(|name| wing(name) == "k8s").map(|name| format!("  - {name}.yaml\n"));
-    let list: String = list.collect();
-    files.insert(
-        "infra/k8s/base/roles/kustomization.yaml".to_owned(),
-        format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n{list}"),
-    );
-    let wired = all.iter().filter(|(name, said)| wing(name) == "k8s" && said.trigger == "event");
-    let list: String = wired.map(|(name, _)| format!("  - responders/{name}.yaml\n")).collect();
-    files.insert(
-        "infra/k8s/in-cluster/kustomization.yaml".to_owned(),
-        format!(
-            "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n# Responders that run in the cluster that \
-             they act on. Their images: infra/image/build.\nresources:\n  - namespace.yaml\n  - settings.yaml\n  - \
-             ../base\n{list}"
-        ),
-    );
+    files.extend(kubernetes::files(&all));
+    files.extend(terraform::files());
     files.insert("template.yaml".to_owned(), sam::template(&all));
     files.insert("docs/permissions.md".to_owned(), documentation(&all));
     files
@@ -148,187 +134,6 @@ fn pattern(said: &Said) -> Value {
         "detail": {"actionName": [{"prefix": "Stanch"}], "findings": {"Resources": {"Type": types}}},
     }));
     json!({ "$or": findings })
-}
-
-/// The `ClusterRole`s of a responder, bound to the groups that its identities belong to.
-fn roles(name: &str, said: &Said) -> String {
-    let (act, undo) = parts(said);
-    let mut text = format!("# {name}: plan and apply. Generated from what the responder declares.\n");
-    text += &role(name, &rules(&act));
-    if !undo.is_empty() {
-        let _ = write!(text, "---\n# {name}: plan and revert, for people and playbooks.\n");
-        text += &role(&format!("{name}-undo"), &rules(&undo));
-    }
-    text
-}
-
-/// Rules by group and resource, verbs joined.
-fn rules(needs: &[Permission]) -> BTreeMap<(&'static str, &'static str), Vec<&'static str>> {
-    let mut rules: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for need in needs {
-        let Permission::Kube { group, resource, verbs } = need else { panic!("{need} is no Kubernetes permission") };
-        let known = rules.entry((*group, *resource)).or_default();
-        known.extend(verbs.iter().copied());
-        known.sort_unstable();
-        known.dedup();
-    }
-    rules
-}
-
-fn role(name: &str, rules: &BTreeMap<(&str, &str), Vec<&str>>) -> String {
-    let mut text = format!(
-        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: stanch:{name}\n  labels:\n    \
-         app.kubernetes.io/part-of: stanch\nrules:\n"
-    );
-    for ((group, resource), verbs) in rules {
-        let _ = write!(
-            text,
-            "  - apiGroups: [\"{group}\"]\n    resources: [\"{resource}\"]\n    verbs: [{}]\n",
-            verbs.iter().map(|verb| format!("\"{verb}\"")).collect::<Vec<_>>().join(", ")
-        );
-    }
-    let group = if name.ends_with("-undo") { "undo" } else { name };
-    let _ = write!(
-        text,
-        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata:\n  name: stanch:{name}\n  \
-         labels:\n    app.kubernetes.io/part-of: stanch\nroleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: \
-         ClusterRole\n  name: stanch:{name}\nsubjects:\n  - apiGroup: rbac.authorization.k8s.io\n    kind: Group\n    \
-         name: stanch:{group}\n"
-    );
-    text
-}
-
-/// A responder that runs in the cluster: its identity, its server and its name.
-fn deployment(name: &str) -> String {
-    const FORM: &str = r#"# NAME in the cluster. Generated.
-apiVersion: v1
-kind: ServiceAccount
-metadata:
-  name: NAME
-  namespace: stanch
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata:
-  name: stanch:in-cluster:NAME
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: ClusterRole
-  name: stanch:NAME
-subjects:
-  - kind: ServiceAccount
-    name: NAME
-    namespace: stanch
----
-# To ask who a caller is.
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata:
-  name: stanch:callers:NAME
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: ClusterRole
-  name: system:auth-delegator
-subjects:
-  - kind: ServiceAccount
-    name: NAME
-    namespace: stanch
----
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata:
-  name: NAME
-  namespace: stanch
-spec:
-  accessModes: [ReadWriteOnce]
-  resources:
-    requests:
-      storage: 1Gi
----
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: NAME
-  namespace: stanch
-  labels:
-    app.kubernetes.io/name: NAME
-    app.kubernetes.io/part-of: stanch
-spec:
-  replicas: 1
-  strategy:
-    type: Recreate
-  selector:
-    matchLabels:
-      app.kubernetes.io/name: NAME
-  template:
-    metadata:
-      labels:
-        app.kubernetes.io/name: NAME
-        app.kubernetes.io/part-of: stanch
-    spec:
-      serviceAccountName: NAME
-      priorityClassName: system-cluster-critical
-      securityContext:
-        runAsNonRoot: true
-        runAsUser: 65532
-        runAsGroup: 65532
-        fsGroup: 65532
-        seccompProfile:
-          type: RuntimeDefault
-      containers:
-        - name: responder
-          image: stanch/NAME
-          env:
-            - name: PORT
-              value: "8443"
-          envFrom:
-            - configMapRef:
-                name: stanch
-          ports:
-            - name: https
-              containerPort: 8443
-          readinessProbe:
-            tcpSocket:
-              port: https
-          resources:
-            requests:
-              cpu: 20m
-              memory: 32Mi
-            limits:
-              memory: 128Mi
-          securityContext:
-            allowPrivilegeEscalation: false
-            readOnlyRootFilesystem: true
-            capabilities:
-              drop: [ALL]
-          volumeMounts:
-            - name: ledger
-              mountPath: /ledger
-            - name: tls
-              mountPath: /tls
-              readOnly: true
-      volumes:
-        - name: ledger
-          persistentVolumeClaim:
-            claimName: NAME
-        - name: tls
-          secret:
-            secretName: stanch-tls
----
-apiVersion: v1
-kind: Service
-metadata:
-  name: NAME
-  namespace: stanch
-spec:
-  selector:
-    app.kubernetes.io/name: NAME
-  ports:
-    - name: https
-      port: 8443
-      targetPort: https
-"#;
-    FORM.replace("NAME", name)
 }
 
 fn documentation(all: &BTreeMap<&'static str, Said>) -> String {

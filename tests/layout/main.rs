@@ -11,7 +11,9 @@
 )]
 
 mod generated;
+mod kubernetes;
 mod sam;
+mod terraform;
 
 use std::{fs, path::Path};
 

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::host::lock;
 
-pub use venv::{ensure_bench_venv, ensure_google_venv, ensure_venv};
+pub use venv::{ensure_bench_venv, ensure_infra_venv, ensure_google_venv, ensure_venv};
 
 const SERVE: &str = concat!(include_str!("aws.py"), "\n", include_str!("pods.py"), "\n", include_str!("serve.py"));
 const PYTHON: &str = include_str!("python.py");

@@ -11,6 +11,7 @@ use crate::home;
 
 const RANGE: &str = include_str!("../../requirements.txt");
 const BENCH: &str = include_str!("../../requirements-bench.txt");
+const INFRA: &str = include_str!("../../requirements-infra.txt");
 const GOOGLE: &str = include_str!("../../requirements-google.txt");
 
 /// moto asks for it.
@@ -29,6 +30,11 @@ pub fn ensure_bench_venv() -> io::Result<PathBuf> {
 /// The Python that has Google's client and its discovery documents, which hold the GCE simulator honest.
 pub fn ensure_google_venv() -> io::Result<PathBuf> {
     make(GOOGLE)
+}
+
+/// The Python that has checkov and Knative's schema, which judge what is deployed.
+pub fn ensure_infra_venv() -> io::Result<PathBuf> {
+    make(INFRA)
 }
 
 fn make(requirements: &str) -> io::Result<PathBuf> {
