@@ -26,7 +26,13 @@ locals {
     for name, responder in local.deployed : name => responder
     if responder.trigger == "event" || contains(var.auto, name)
   }
+  # Named, and not there.
+  unknown = setsubtract(
+    setunion(coalesce(var.responders, []), var.auto, flatten([for event in values(var.audit_events) : tolist(event.responders)])),
+    keys(local.deployed),
+  )
   cloud   = { for name, responder in local.deployed : name => responder if responder.wing == "gcp" }
+  undo    = distinct(flatten([for responder in values(local.cloud) : responder.permissions.undo]))
   targets = toset(concat([var.project], tolist(var.projects)))
   guard = merge(
     { projects = sort(tolist(local.targets)), auto = sort(tolist(var.auto)) },
@@ -58,6 +64,15 @@ locals {
     length(var.audit_events) == 0 ? [] : ["eventarc"],
     var.organization == null ? [] : ["securitycenter"],
   )
+}
+
+resource "terraform_data" "input" {
+  lifecycle {
+    precondition {
+      condition     = length(local.unknown) == 0
+      error_message = "These are not deployed here: ${join(", ", local.unknown)}."
+    }
+  }
 }
 
 data "google_project" "here" {
@@ -165,12 +180,12 @@ resource "google_project_iam_member" "cluster" {
 
 # Undo is for people and playbooks alone.
 resource "google_project_iam_custom_role" "undo" {
-  for_each = length(var.undo_members) == 0 ? toset([]) : local.targets
+  for_each = length(var.undo_members) == 0 || length(local.undo) == 0 ? toset([]) : local.targets
 
   project     = each.key
   role_id     = replace("${var.name}_undo", "-", "_")
   title       = "${var.name}: revert"
-  permissions = distinct(flatten([for responder in values(local.cloud) : responder.permissions.undo]))
+  permissions = local.undo
 }
 
 resource "google_project_iam_member" "undo" {
@@ -180,6 +195,29 @@ resource "google_project_iam_member" "undo" {
 
   project = each.value.project
   role    = google_project_iam_custom_role.undo[each.value.project].id
+  member  = each.value.member
+}
+
+# Undo reads and writes the ledger, and what it undoes may be in a cluster.
+resource "google_project_iam_member" "undo_ledger" {
+  for_each = toset(var.undo_members)
+
+  project = var.project
+  role    = google_project_iam_custom_role.ledger.id
+  member  = each.key
+  condition {
+    title      = "the ledger alone"
+    expression = "resource.name == \"projects/${var.project}/databases/${google_firestore_database.ledger.name}\""
+  }
+}
+
+resource "google_project_iam_member" "undo_cluster" {
+  for_each = {
+    for pair in setproduct(keys(google_project_iam_custom_role.cluster), var.undo_members) : "${pair[0]}/${pair[1]}" => { project = pair[0], member = pair[1] }
+  }
+
+  project = each.value.project
+  role    = google_project_iam_custom_role.cluster[each.value.project].id
   member  = each.value.member
 }
 
@@ -249,7 +287,7 @@ resource "google_cloud_run_v2_service" "responder" {
 
 # Cloud Run lets the pusher in; the responder then proves the token itself.
 resource "google_cloud_run_v2_service_iam_member" "push" {
-  for_each = local.wired
+  for_each = setunion(keys(local.wired), flatten([for event in values(var.audit_events) : tolist(event.responders)]))
 
   project  = var.project
   location = var.region
