@@ -13,7 +13,7 @@
 
 use serde::Deserialize;
 use stanch_core::{
-    Change, Error, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Slot, Trigger,
+    Change, Error, Kind, OptionDoc, Permission, Permissions, Plan, Remaining, Responder, Result, Scene, Slot, Trigger,
     target::GceInstance,
 };
 use stanch_gcp::{Captured, DiskKind, GceApi, GceFacts, GcpOrGone, InstanceRef, MembershipSlot, MembershipState};
@@ -72,7 +72,13 @@ impl Responder for GcpDeleteInstance {
             let why = "deletion protection is on: take it off first (gcp-protect-instance revert, if it was us)";
             return Err(Error::refused(why).on(facts.name.as_str()));
         }
-        let captured = api.captured(&facts.disks, &scene.mark.incident).await?;
+        let captured = match api.captured(&facts.disks, &scene.mark.incident).await {
+            // Another run may delete the instance between these looks, and its disks with it.
+            Err(error) if error.kind() == Kind::NotFound && slot.look(api, scene.mark).await?.state == after => {
+                return Ok(Plan::empty());
+            }
+            answer => answer?,
+        };
         let missing: Vec<_> = captured.iter().filter(|(_, how)| *how != Captured::Ready).collect();
         if captured.is_empty() || !missing.is_empty() {
             return Err(uncaptured(scene, facts, &missing));

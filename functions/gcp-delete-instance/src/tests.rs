@@ -4,7 +4,7 @@
 mod bench;
 mod contract;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bench::{Bench, INCIDENT, PROJECT, REGION, Way, ZONE, left, needs_exactly, reason, target, web};
 use serde_json::{Value, json};
@@ -118,6 +118,31 @@ async fn a_planted_snapshot_of_another_disk_does_not_count() {
     let report = run(&bench, Mode::Apply, &web_1(&bench).await).await;
     assert_eq!(report.status, Status::Refused, "{report:#?}");
     assert!(reason(&report).contains("web-1 is not captured"), "{:?}", report.reason);
+}
+
+#[tokio::test]
+async fn another_run_that_deletes_it_between_two_looks_is_no_failure() {
+    for instance_too in [false, true] {
+        let bench = Arc::new(captured().await);
+        let target = web_1(&bench).await;
+        let (proxy, other) = (bench.proxy(), Arc::clone(&bench));
+        proxy.rewrite(move |call| {
+            if call.path.ends_with("/disks/web-1") {
+                other.gce.remove_disk(PROJECT, "web-1");
+                if instance_too {
+                    other.gce.remove_instance(PROJECT, "web-1");
+                }
+            }
+            None
+        });
+        bench.gce.clear_log();
+        let cloud = GcpOrGone(stanch_gcp::Gcp::at(&proxy.url(), None).expect("an address"));
+        let report = bench.run_in::<GcpDeleteInstance>(cloud, Mode::Apply, &target, Value::Null).await;
+        // Of an instance that is still there, a disk that is gone proves nothing.
+        let expected = if instance_too { (Status::Already, None) } else { (Status::Failed, Some(Kind::NotFound)) };
+        assert_eq!((report.status, report.error), expected, "{report:#?}");
+        assert!(bench.gce.writes().is_empty());
+    }
 }
 
 #[tokio::test]

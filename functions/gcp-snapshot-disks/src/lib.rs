@@ -94,10 +94,23 @@ impl Responder for GcpSnapshotDisks {
         let (chosen, mut remaining) = choose(scene)?;
         let looks: Vec<_> = chosen.into_iter().map(|disk| one(api, scene, disk)).collect();
         let planned: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
-        let mut changes = Vec::new();
-        for (change, left) in planned {
-            changes.extend(change);
-            remaining.extend(left);
+        let (mut changes, mut locked) = (Vec::new(), false);
+        for found in planned {
+            match found {
+                Found::Ready(change, left) => {
+                    changes.push(change);
+                    remaining.extend(left);
+                }
+                Found::Locked(left) => {
+                    locked = true;
+                    remaining.push(left);
+                }
+                Found::Gone(left) => remaining.push(left),
+            }
+        }
+        if changes.is_empty() && !locked {
+            let why = "its disks are gone: it was deleted while it was looked at";
+            return Err(Error::new(Kind::NotFound, Self::NAME, why).on(scene.facts.name.to_string()));
         }
         if changes.is_empty() {
             let why = "every disk that is left is encrypted with a customer-supplied key: give the keys with csek";
@@ -145,16 +158,19 @@ fn local_ssd(attached: &AttachedDisk) -> Remaining {
     Remaining::new(what).next("copy it from the inside before the VM stops, which loses it")
 }
 
-/// The change for one disk, and what is left of it.
-async fn one(
-    api: &GceApi,
-    scene: &Scene<'_, GcpSnapshotDisks>,
-    disk: &DiskRef,
-) -> Result<(Option<Change<GcpSlot>>, Option<Remaining>)> {
+/// What can be done about one disk, and what is left of it.
+enum Found {
+    Ready(Change<GcpSlot>, Option<Remaining>),
+    /// Its key was not given.
+    Locked(Remaining),
+    Gone(Remaining),
+}
+
+async fn one(api: &GceApi, scene: &Scene<'_, GcpSnapshotDisks>, disk: &DiskRef) -> Result<Found> {
     let found = match api.disk(disk).await {
         Ok(found) => found,
         Err(error) if error.kind() == Kind::NotFound => {
-            return Ok((None, Some(Remaining::new(format!("disk {} is gone: not captured", disk.name)))));
+            return Ok(Found::Gone(Remaining::new(format!("disk {} is gone: not captured", disk.name))));
         }
         Err(error) => return Err(error),
     };
@@ -176,9 +192,9 @@ async fn one(
     if found.needs_key && before != after && scene.options.csek.of(&disk.name).is_none() {
         let what = format!("disk {} is encrypted with a customer-supplied key: not captured", disk.name);
         let next = format!("send the order again with the option csek: {{\"{}\": \"<key in base64>\"}}", disk.name);
-        return Ok((None, Some(Remaining::new(what).next(next))));
+        return Ok(Found::Locked(Remaining::new(what).next(next)));
     }
-    Ok((Some(Change { slot, before, after }), left))
+    Ok(Found::Ready(Change { slot, before, after }, left))
 }
 
 #[cfg(test)]

@@ -17,12 +17,18 @@ fn web() -> Instance {
 }
 
 async fn plan(gce: &Gce, options: serde_json::Value) -> Result<Plan<GcpSlot>> {
+    plan_after(gce, options, || ()).await
+}
+
+/// A plan of an instance to which something happens once it was looked at.
+async fn plan_after(gce: &Gce, options: serde_json::Value, then: impl FnOnce()) -> Result<Plan<GcpSlot>> {
     let options: Options =
         serde_json::from_value(options).map_err(|error| Error::invalid("options", error.to_string()))?;
     let target = GceInstance { project: PROJECT.parse()?, zone: ZONE.parse()?, name: Some("web-1".parse()?), id: None };
     let gcp = Gcp::at(&gce.endpoint(), None)?;
     let api = gcp.connect(&target).await?;
     let Identity::<GceFacts> { facts, .. } = gcp.identify(&api, &target).await?;
+    then();
     let mark = Mark {
         record: "a".repeat(24).parse()?,
         incident: "finding-1".parse()?,
@@ -97,6 +103,21 @@ async fn an_instance_without_persistent_disks_is_unsupported() {
     gce.seed(web().local_ssd());
     let error = plan(&gce, serde_json::json!({})).await.expect_err("nothing to capture");
     assert_eq!(error.kind(), Kind::Unsupported);
+}
+
+#[tokio::test]
+async fn a_disk_that_goes_meanwhile_is_named_and_all_of_them_are_an_error() {
+    let gce = Gce::start().expect("range");
+    let seed = || gce.seed(web().disk(Disk::zonal("web-1").boot()).disk(Disk::zonal("data")));
+    seed();
+    let one = || gce.remove_disk(PROJECT, "data");
+    let plan = plan_after(&gce, serde_json::json!({}), one).await.expect("plan");
+    assert_eq!(captured(&plan), ["projects/acme-prod/zones/europe-west1-b/disks/web-1"]);
+    assert_eq!(left(&plan), ["disk data is gone: not captured"]);
+    seed();
+    let both = || ["web-1", "data"].iter().for_each(|name| gce.remove_disk(PROJECT, name));
+    let error = plan_after(&gce, serde_json::json!({}), both).await.expect_err("nothing to capture");
+    assert_eq!(error.kind(), Kind::NotFound, "{error}");
 }
 
 #[tokio::test]

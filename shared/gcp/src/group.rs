@@ -213,7 +213,10 @@ impl GceApi {
             Err(error) if error.kind() == Kind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let Size { target, autoscaled } = self.size(group).await?;
+        let Size { target, autoscaled } = match self.size(group).await {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            answer => answer?,
+        };
         Ok(Some(Managed { group: group.clone(), size: target, autoscaled, action }))
     }
 

@@ -1,9 +1,6 @@
 //! The contract of every responder, on this one.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use stanch_core::{Guard, Store, Target};

@@ -128,6 +128,11 @@ impl Gce {
         lock(&self.state).instances.retain(|kept| kept.seed.project != project || kept.seed.name != name);
     }
 
+    /// Takes a disk away, wherever it hangs.
+    pub fn remove_disk(&self, project: &str, name: &str) {
+        lock(&self.state).disks.retain(|kept| kept.project != project || kept.seed.name != name);
+    }
+
     /// Gives a bearer token exactly these permissions. From the first such call on, others are refused with 401.
     pub fn allow(&self, token: &str, permissions: &[&str]) {
         let permissions = permissions.iter().map(|&one| one.to_owned()).collect();
