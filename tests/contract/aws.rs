@@ -47,6 +47,8 @@ impl Bed for Ec2 {
 
     fn empty_ledger(&self) -> Arc<dyn Store> {
         let table = format!("ledger-{}", self.tables.fetch_add(1, Ordering::SeqCst));
+        // A trial begins with it: what the ones before have left would only be listed again and again.
+        self.moto.reset().expect("moto forgets");
         self.moto.seed_table(&table).expect("a table");
         Arc::new(Dynamo::with(table, self.proxy.url(), REGION.parse().unwrap(), "range", "range"))
     }
