@@ -1,6 +1,6 @@
 //! An instance, and the group that it is in.
 
-use stanch_aws::{Aws, Ec2, Instance, Reach, check_line};
+use stanch_aws::{Aws, Ec2, Instance, Reach, check_line, grants::Names};
 use stanch_core::{Check, Cloud, Error, Identity, Permission, Permissions, Result, Scope, target::Ec2Instance};
 
 use crate::api::{Group, Lifecycle, ScalingApi};
@@ -50,7 +50,8 @@ impl<S> From<Aws> for InGroup<S> {
 
 impl<S> InGroup<S> {
     async fn scaling(&self, target: &Ec2Instance) -> Result<ScalingApi> {
-        Ok(ScalingApi::connect(&self.ec2.aws().session(&target.account, &target.region).await?))
+        let names = Names::of(target);
+        Ok(ScalingApi::connect(&self.ec2.aws().session_on(&target.account, Some(&target.region), names).await?))
     }
 }
 

@@ -123,20 +123,11 @@ impl Aws {
         self.config.get_or_init(config).await
     }
 
-    /// The configuration for an account and region: the one place that clients come from.
+    /// The configuration for an account and region: the one place that clients come from. What the credentials of
+    /// another account are good for is limited to these names; without a region for a service that has none.
     ///
     /// # Errors
     /// [`Kind::Denied`] when there are no credentials for that account.
-    pub async fn session(&self, account: &AccountId, region: &Region) -> Result<SdkConfig> {
-        let names = Names { account: Some(account.clone()), region: Some(region.clone()), ..Names::default() };
-        self.session_on(account, Some(region), names).await
-    }
-
-    /// The same, with what the credentials of another account are good for limited to these names; without a region
-    /// for a service that has none.
-    ///
-    /// # Errors
-    /// As [`session`](Self::session).
     pub async fn session_on(&self, account: &AccountId, region: Option<&Region>, names: Names) -> Result<SdkConfig> {
         let own = self.config().await;
         let ours = own.region().and_then(|region| region.as_ref().parse::<Region>().ok());

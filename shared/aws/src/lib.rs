@@ -37,7 +37,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-/// What a service's clients are made of, for the other parts of the wing: see [`Aws::session`].
+/// What a service's clients are made of, for the other parts of the wing: see [`Aws::session_on`].
 pub use aws_config::SdkConfig;
 pub use check::line as check_line;
 pub use cidr::Cidr;
