@@ -7,23 +7,17 @@ use std::sync::{
 
 use aws_contain_principal::AwsContainPrincipal;
 use aws_detach_role::AwsDetachRole;
-use aws_mark_instance::AwsMarkInstance;
-use aws_protect_instance::AwsProtectInstance;
-use aws_snapshot_volumes::AwsSnapshotVolumes;
 use aws_terminate_instance::AwsTerminateInstance;
 use serde_json::{Value, json};
 use stanch_aws::Aws;
-use stanch_core::{Driver, Guard, Mode, Responder, Store, Target};
+use stanch_core::{Guard, Responder, Store, Target};
 use stanch_dynamodb::Dynamo;
 use stanch_range::{
     moto::Moto,
     proxy::{Dialect, Proxy},
 };
 
-use crate::{
-    privilege::{Scenario, least_privilege, least_privilege_without},
-    suite::{Bed, contract},
-};
+use crate::suite::{Bed, contract};
 
 const ACCOUNT: &str = "123456789012";
 const REGION: &str = "eu-central-1";
@@ -77,6 +71,11 @@ impl<C: Case> On<C> {
         Self { moto, proxy, made: AtomicUsize::new(0), case: std::marker::PhantomData }
     }
 
+    /// The number of what is made next.
+    pub(crate) fn next(&self) -> usize {
+        self.made.fetch_add(1, Ordering::SeqCst)
+    }
+
     pub(crate) fn script(&self, body: &str, want: &Value) -> Value {
         self.moto.python_with(&format!("{HEAD}{body}"), want).expect("the script runs")
     }
@@ -91,7 +90,9 @@ impl<C: Case> Bed for On<C> {
     }
 
     fn empty_ledger(&self) -> Arc<dyn Store> {
-        let table = format!("ledger-{}", self.made.fetch_add(1, Ordering::SeqCst));
+        let table = format!("ledger-{}", self.next());
+        // A trial begins with it: what the ones before have left would only be listed again and again.
+        self.moto.reset().expect("moto forgets");
         self.moto.seed_table(&table).expect("a table");
         Arc::new(Dynamo::with(table, self.proxy.url(), REGION.parse().unwrap(), "range", "range"))
     }
@@ -101,7 +102,7 @@ impl<C: Case> Bed for On<C> {
     }
 
     fn target(&self) -> Target {
-        let made = self.script(C::MAKE, &json!(self.made.fetch_add(1, Ordering::SeqCst)));
+        let made = self.script(C::MAKE, &json!(self.next()));
         serde_json::from_value(made).expect("a target")
     }
 
@@ -379,115 +380,4 @@ async fn aws_contain_principal_user() {
 #[tokio::test(flavor = "multi_thread")]
 async fn aws_terminate_instance() {
     Box::pin(contract(&On::<Terminate>::start())).await;
-}
-
-/// The targets and options that together need every permission.
-async fn least_privilege_of<C: Case>(bed: &On<C>, options: &[Value], more: &[(&(dyn Fn() -> Target + Sync), Value)]) {
-    let make = || bed.target();
-    let own = options.iter().map(|options| Scenario { make: &make, options: options.clone(), before: None });
-    let more = more.iter().map(|(make, options)| Scenario { make: *make, options: options.clone(), before: None });
-    let scenarios: Vec<_> = own.chain(more).collect();
-    Box::pin(least_privilege::<C::R>(&bed.moto, &bed.proxy, &scenarios)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn least_privilege_of_aws_detach_role() {
-    let bed = On::<DetachRole>::start();
-    bed.script(
-        r#"
-iam.create_role(RoleName="ssm", AssumeRolePolicyDocument=trust(allow({"Service": "ec2.amazonaws.com"})))
-iam.create_instance_profile(InstanceProfileName="ssm-only")
-iam.add_role_to_instance_profile(InstanceProfileName="ssm-only", RoleName="ssm")
-"#,
-        &Value::Null,
-    );
-    // The tag that only Auto Scaling can set makes it look for the group.
-    let grouped = || {
-        let target = bed.target();
-        bed.script(
-            "ec2.create_tags(Resources=[want['id']], Tags=[{'Key': 'aws:autoscaling:groupName', 'Value': 'gone'}])",
-            &json!(target),
-        );
-        target
-    };
-    let options = [json!({"sessions": "all", "disable_imds": true}), json!({"isolation_profile": "ssm-only"})];
-    least_privilege_of(&bed, &options, &[(&grouped, Value::Null)]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn least_privilege_of_aws_contain_principal() {
-    let bed = On::<ContainRole>::start();
-    let user = || {
-        let made = bed.script(
-            &format!(
-                "{}\nmanaged = iam.create_policy(PolicyName=user, PolicyDocument=json.dumps({{'Version': '2012-10-17', \
-                 'Statement': [{{'Effect': 'Allow', 'Action': 's3:GetObject', 'Resource': '*'}}]}}))\n\
-                 iam.attach_user_policy(UserName=user, PolicyArn=managed['Policy']['Arn'])\n\
-                 iam.put_user_policy(UserName=user, PolicyName='app', PolicyDocument=json.dumps({{'Version': \
-                 '2012-10-17', 'Statement': [{{'Effect': 'Allow', 'Action': 's3:GetObject', 'Resource': '*'}}]}}))\n",
-                ContainUser::MAKE
-            ),
-            &json!(bed.made.fetch_add(1, Ordering::SeqCst)),
-        );
-        serde_json::from_value(made).expect("a target")
-    };
-    let role = [json!({"detach_policies": true})];
-    least_privilege_of(&bed, &role, &[(&user, json!({"detach_policies": true}))]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn least_privilege_of_aws_terminate_instance() {
-    let bed = On::<Terminate>::start();
-    let url = bed.proxy.url();
-    // Captured and protected by its siblings, whose records it depends on.
-    let before = move |ledger: Arc<stanch_sqlite::Sqlite>, target: Target| {
-        let url = url.clone();
-        Box::pin(async move {
-            let aws = || Aws::with(&url, REGION.parse().unwrap(), "range", "range");
-            let clock = stanch_tests::Skipping::default();
-            let guard = Guard { accounts: Some(vec![ACCOUNT.parse().unwrap()]), ..Guard::default() };
-            let request = stanch_tests::order(&clock, Mode::Apply, &stanch_tests::incident("case-1"), &target);
-            let clock = Arc::new(clock);
-            Driver::<AwsSnapshotVolumes>::new(aws(), ledger.clone(), guard.clone(), clock.clone()).run(&request).await;
-            Driver::<AwsProtectInstance>::new(aws().into(), ledger, guard, clock).run(&request).await;
-        }) as futures::future::BoxFuture<'static, ()>
-    };
-    let make = || bed.target();
-    let scenario = Scenario { make: &make, options: Value::Null, before: Some(&before) };
-    Box::pin(least_privilege::<AwsTerminateInstance>(&bed.moto, &bed.proxy, &[scenario])).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn least_privilege_of_aws_mark_instance() {
-    let bed = On::<Terminate>::start();
-    let make = || bed.target();
-    // A mark that was there under another value is set back; one that was not is taken off.
-    let marked = || {
-        let target = bed.target();
-        bed.script(
-            "ec2.create_tags(Resources=[want['id']], Tags=[{'Key': 'stanch:status', 'Value': 'old'}])",
-            &json!(target),
-        );
-        target
-    };
-    let scenarios = [
-        Scenario { make: &make, options: Value::Null, before: None },
-        Scenario { make: &marked, options: Value::Null, before: None },
-    ];
-    Box::pin(least_privilege::<AwsMarkInstance>(&bed.moto, &bed.proxy, &scenarios)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn least_privilege_of_aws_snapshot_volumes() {
-    let bed = On::<Terminate>::start();
-    let make = || bed.target();
-    let scenarios = [Scenario { make: &make, options: Value::Null, before: None }];
-    Box::pin(least_privilege_without::<AwsSnapshotVolumes>(
-        &bed.moto,
-        &bed.proxy,
-        &scenarios,
-        // moto has no locks: `shared/aws` tries those on canned answers.
-        &["ec2:DescribeLockedSnapshots", "ec2:LockSnapshot"],
-    ))
-    .await;
 }

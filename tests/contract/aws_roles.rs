@@ -1,5 +1,5 @@
 //! What the contract cannot ask of every responder: times that stay, quotas, who else is hit, who must not be, what
-//! the ledger of a sibling says, and another account.
+//! the ledger of a sibling says.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use aws_snapshot_volumes::AwsSnapshotVolumes;
 use aws_terminate_instance::AwsTerminateInstance;
 use serde_json::{Value, json};
 use stanch_aws::Aws;
-use stanch_core::{Driver, Guard, Kind, Mode, Report, Responder, Status, Store, Target};
+use stanch_core::{Driver, Guard, Kind, Limits, Mode, Report, Responder, Status, Store, Target};
 use stanch_range::proxy::{CallInfo, Fault, Proxy};
 use stanch_sqlite::Sqlite;
 use stanch_tests::{Skipping, incident, order};
@@ -23,16 +23,16 @@ use crate::{
 const ACCOUNT: &str = "123456789012";
 
 /// One ledger for all responders, as they are deployed.
-struct Desk<'a> {
+pub(crate) struct Desk<'a> {
     proxy: &'a Proxy,
-    clock: Skipping,
+    pub(crate) clock: Skipping,
     ledger: Arc<dyn Store>,
-    guard: Guard,
+    pub(crate) guard: Guard,
     _folder: tempfile::TempDir,
 }
 
 impl<'a> Desk<'a> {
-    fn new(proxy: &'a Proxy) -> Self {
+    pub(crate) fn new(proxy: &'a Proxy) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let ledger = Arc::new(Sqlite::open(folder.path().join("ledger.db")).expect("a ledger"));
         let guard = Guard { accounts: Some(vec![ACCOUNT.parse().unwrap()]), ..Guard::default() };
@@ -43,12 +43,17 @@ impl<'a> Desk<'a> {
         Aws::with(self.proxy.url(), "eu-central-1".parse().unwrap(), "range", "range")
     }
 
-    fn driver<R: Responder>(&self, cloud: R::Cloud) -> Driver<R> {
+    pub(crate) fn driver<R: Responder>(&self, cloud: R::Cloud) -> Driver<R> {
         Driver::new(cloud, Arc::clone(&self.ledger), self.guard.clone(), Arc::new(self.clock.clone()))
             .limiting_calls(Duration::from_mins(10))
     }
 
-    async fn run<R: Responder<Cloud: From<Aws>>>(&self, mode: Mode, target: &Target, options: Value) -> Report {
+    pub(crate) async fn run<R: Responder<Cloud: From<Aws>>>(
+        &self,
+        mode: Mode,
+        target: &Target,
+        options: Value,
+    ) -> Report {
         let mut request = order(&self.clock, mode, &incident("case-1"), target);
         request.order.options = options;
         self.driver::<R>(self.aws().into()).run(&request).await
@@ -63,7 +68,7 @@ fn leaves(report: &Report, text: &str) -> bool {
     report.remaining.iter().any(|it| it.what.contains(text))
 }
 
-fn is(action: &'static str) -> impl Fn(&CallInfo) -> bool + Send + 'static {
+pub(crate) fn is(action: &'static str) -> impl Fn(&CallInfo) -> bool + Send + 'static {
     move |call| call.action.as_deref() == Some(action)
 }
 
@@ -178,6 +183,15 @@ async fn the_number_of_calls_is_known() {
             "UpdateAccessKey",
         ]
     );
+    let roles = On::<ContainRole>::start();
+    let desk = Desk::new(&roles.proxy);
+    let target = roles.target();
+    roles.proxy.clear();
+    let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &target, ContainRole::options()).await;
+    assert_eq!(report.status, Status::Applied, "{report:#?}");
+    let reads = roles.proxy.calls().iter().filter(|call| call.reads()).count();
+    // Two associations, the trust policy, the attached policy, and ours.
+    assert_eq!((roles.proxy.count() - reads, reads <= 26), (5, true), "{:?}", actions(&roles.proxy));
     let ends = On::<Terminate>::start();
     let desk = Desk::new(&ends.proxy);
     let target = ends.target();
@@ -443,92 +457,16 @@ async fn a_protection_that_somebody_else_set_stays() {
     assert_eq!(bed.state(&target), json!("running"));
 }
 
-const MEMBER: &str = "210987654321";
-
-/// An instance of another account, and our view of AWS with a role that lets us in there.
-fn elsewhere(bed: &On<Terminate>) -> (Target, Aws) {
-    let made = bed.script(
-        r#"
-made = boto3.client("sts").assume_role(RoleArn=f"arn:aws:iam::{want}:role/admin", RoleSessionName="seed")["Credentials"]
-there = boto3.client("ec2", region_name="eu-central-1", aws_access_key_id=made["AccessKeyId"],
-                     aws_secret_access_key=made["SecretAccessKey"], aws_session_token=made["SessionToken"])
-instance = there.run_instances(ImageId="ami-0a1b2c3d4e5f60718", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
-print(json.dumps({"kind": "ec2-instance", "account": want, "region": "eu-central-1", "id": instance}))
-"#,
-        &json!(MEMBER),
-    );
-    let aws = Aws::with(bed.proxy.url(), "eu-central-1".parse().unwrap(), "range", "range")
-        .assuming("arn:aws:iam::{account}:role/stanch-member", Some("acme-42"))
-        .expect("a role");
-    (serde_json::from_value(made).expect("a target"), aws)
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn another_account_is_reached_by_a_role_that_is_narrowed_to_the_order() {
-    let bed = On::<Terminate>::start();
+async fn a_role_that_too_many_use_is_refused() {
+    let bed = On::<ContainRole>::start();
     let mut desk = Desk::new(&bed.proxy);
-    let (target, aws) = elsewhere(&bed);
-    let request = order(&desk.clock, Mode::Apply, &incident("case-1"), &target);
-
-    bed.proxy.clear();
-    let outside = desk.driver::<AwsSnapshotVolumes>(aws).run(&request).await;
-    assert_eq!((outside.status, bed.proxy.count()), (Status::Refused, 0), "before any call: {outside:#?}");
-
-    desk.guard.accounts = Some(vec![ACCOUNT.parse().unwrap(), MEMBER.parse().unwrap()]);
-    let (_, aws) = elsewhere(&bed);
-    bed.proxy.clear();
-    let report = desk.driver::<AwsSnapshotVolumes>(aws).run(&request).await;
-    assert_eq!(report.status, Status::Applied, "{report:#?}");
-    let calls = bed.proxy.calls();
-    let assumed: Vec<_> = calls.iter().filter(|call| is("AssumeRole")(call)).collect();
-    assert_eq!(assumed.len(), 1, "one role for the whole order");
-    let sent = |name: &str| assumed[0].form(name).unwrap_or_default();
-    assert_eq!(sent("RoleArn"), format!("arn:aws:iam::{MEMBER}:role/stanch-member"));
-    assert_eq!(sent("ExternalId"), "acme-42");
-    let policy: Value = serde_json::from_str(&sent("Policy")).expect("a session policy");
-    let text = policy.to_string();
-    assert!(text.len() <= 2048, "{}", text.len());
-    let instance = format!("arn:aws:ec2:eu-central-1:{MEMBER}:instance/{target}");
-    let create =
-        policy["Statement"].as_array().unwrap().iter().find(|it| it["Action"] == json!(["ec2:CreateSnapshots"]));
-    assert_eq!(create.expect("a statement")["Resource"][0], json!(instance));
-    assert!(!text.contains("ec2:TerminateInstances") && !text.contains("\"*:*\""), "{text}");
-    let taken = bed.script(
-        r#"
-made = boto3.client("sts").assume_role(RoleArn=f"arn:aws:iam::{want}:role/admin", RoleSessionName="seed")["Credentials"]
-there = boto3.client("ec2", region_name="eu-central-1", aws_access_key_id=made["AccessKeyId"],
-                     aws_secret_access_key=made["SecretAccessKey"], aws_session_token=made["SessionToken"])
-print(json.dumps(len(there.describe_snapshots(OwnerIds=["self"])["Snapshots"])))
-"#,
-        &json!(MEMBER),
-    );
-    assert_eq!(taken, json!(1));
-    let again = order(&desk.clock, Mode::Apply, &incident("case-1"), &bed.target());
-    bed.proxy.clear();
-    let own = desk.driver::<AwsSnapshotVolumes>(elsewhere(&bed).1).run(&again).await;
-    assert_eq!(own.status, Status::Applied, "{own:#?}");
-    assert!(
-        !bed.proxy.actions().contains(&"AssumeRole".to_owned())
-            || bed
-                .proxy
-                .calls()
-                .iter()
-                .all(|call| { !is("AssumeRole")(call) || call.form("RoleSessionName").as_deref() == Some("seed") }),
-        "our own account needs no role"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_region_of_another_partition_is_not_asked() {
-    let bed = On::<Terminate>::start();
-    let desk = Desk::new(&bed.proxy);
-    let target: Target = serde_json::from_value(
-        json!({"kind": "ec2-instance", "account": ACCOUNT, "region": "cn-north-1", "id": "i-0123456789abcdef0"}),
-    )
-    .expect("a target");
-    bed.proxy.clear();
-    let report = desk.run::<AwsDetachRole>(Mode::Plan, &target, Value::Null).await;
-    assert_eq!((report.error, bed.proxy.count()), (Some(Kind::Unsupported), 0), "{report:#?}");
-    let forged = json!({"kind": "ec2-instance", "account": ACCOUNT, "region": "eu-central-1.evil.example", "id": "i-0123456789abcdef0"});
-    assert!(serde_json::from_value::<Target>(forged).is_err());
+    let limits = Limits { objects: 2, ..Limits::default() };
+    desk.guard.limits = [("aws-contain-principal".to_owned(), limits)].into();
+    let target = bed.target();
+    let before = bed.state(&target);
+    let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &target, ContainRole::options()).await;
+    assert_eq!(report.status, Status::Refused, "{report:#?}");
+    assert!(says(&report, "one order may reach 2"), "{report:#?}");
+    assert_eq!(bed.state(&target), before);
 }

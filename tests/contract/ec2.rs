@@ -37,6 +37,8 @@ impl Ec2 {
 
     pub(crate) fn empty_ledger(&self) -> Arc<dyn Store> {
         let table = format!("ledger-{}", self.tables.fetch_add(1, Ordering::SeqCst));
+        // A trial begins with it: what the ones before have left would only be listed again and again.
+        self.moto.reset().expect("moto forgets");
         self.moto.seed_table(&table).expect("a table");
         Arc::new(Dynamo::with(table, self.proxy.url(), REGION.parse().unwrap(), "range", "range"))
     }
@@ -78,6 +80,19 @@ pub(crate) fn id(target: &Target) -> String {
 }
 
 impl Ec2 {
+    /// Makes its last interface a trunk, which carries a pod's; answers the branch.
+    pub(crate) fn branch(&self, seeded: &SeededInstance) -> String {
+        let made = self.script(
+            "\
+pod = ec2.create_network_interface(SubnetId=want['subnet'])['NetworkInterface']['NetworkInterfaceId']
+ec2.associate_trunk_interface(BranchInterfaceId=pod, TrunkInterfaceId=want['trunk'])
+print(json.dumps(pod))
+",
+            &json!({"subnet": seeded.subnet, "trunk": seeded.interfaces.last()}),
+        );
+        made.as_str().expect("an interface").to_owned()
+    }
+
     /// Two target groups (one of the instance's group, one by hand) and a classic load balancer by hand.
     pub(crate) fn balance(&self, target: &Target) {
         self.on(

@@ -119,6 +119,9 @@ fn unscoped(document: &Value) -> Vec<String> {
 fn asked(call: &CallInfo, target: &Target, arns: &BTreeMap<String, String>) -> Vec<Request> {
     let one = |action: &str, resource: String, context: Value| Request { action: action.to_owned(), resource, context };
     let Some(name) = call.action.as_deref() else { return of_eks(call, arns) };
+    if let Some(resource) = of_balancers(call, name) {
+        return vec![one(&format!("elasticloadbalancing:{name}"), resource, json!({}))];
+    }
     let plain = |action: &str, resources: Vec<String>| {
         resources.into_iter().map(|resource| one(action, resource, json!({}))).collect::<Vec<_>>()
     };
@@ -137,6 +140,9 @@ fn asked(call: &CallInfo, target: &Target, arns: &BTreeMap<String, String>) -> V
     let action = |service: &str| format!("{service}:{name}");
     match name {
         "GetCallerIdentity" => Vec::new(),
+        "ModifyInstanceAttribute" if form("BlockDeviceMapping.1.DeviceName").is_some() => {
+            plain(&action("ec2"), vec![instance, in_ec2("volume", "vol-0123456789abcdef0".to_owned())])
+        }
         "DescribeInstanceAttribute"
         | "ModifyInstanceAttribute"
         | "ModifyInstanceMetadataOptions"
@@ -176,16 +182,23 @@ fn asked(call: &CallInfo, target: &Target, arns: &BTreeMap<String, String>) -> V
         | "AuthorizeSecurityGroupIngress" => {
             plain(&action("ec2"), vec![in_ec2("security-group", form("GroupId").expect("a group"))])
         }
-        "ModifyNetworkInterfaceAttribute"
-        | "DescribeNetworkInterfaceAttribute"
-        | "UnassignIpv6Addresses"
-        | "AssignIpv6Addresses" => {
+        "UnassignIpv6Addresses" | "AssignIpv6Addresses" => {
+            plain(&action("ec2"), vec![in_ec2("network-interface", form("NetworkInterfaceId").expect("an interface"))])
+        }
+        "ModifyNetworkInterfaceAttribute" => {
             let interface = in_ec2("network-interface", form("NetworkInterfaceId").expect("an interface"));
             let groups = listed("SecurityGroupId").into_iter().map(|id| in_ec2("security-group", id));
-            plain(&action("ec2"), std::iter::once(interface).chain(groups).collect())
+            plain(&action("ec2"), [interface, instance].into_iter().chain(groups).collect())
         }
-        "AssociateAddress" | "DisassociateAddress" => {
-            plain(&action("ec2"), vec![in_ec2("elastic-ip", "eipalloc-0123456789abcdef0".to_owned())])
+        "AssociateAddress" => {
+            let interface = in_ec2("network-interface", form("NetworkInterfaceId").expect("an interface"));
+            let address = in_ec2("elastic-ip", form("AllocationId").expect("an address"));
+            plain(&action("ec2"), vec![address, interface, instance])
+        }
+        "DisassociateAddress" => {
+            // The call names the association; the address and the interface are those of it.
+            let address = in_ec2("elastic-ip", "eipalloc-0123456789abcdef0".to_owned());
+            plain(&action("ec2"), vec![address, in_ec2("network-interface", "eni-0123456789abcdef0".to_owned())])
         }
         "DescribeAutoScalingGroups" | "DescribeAutoScalingInstances" | "DescribeInstanceRefreshes" => {
             plain(&action("autoscaling"), vec!["*".to_owned()])
@@ -204,6 +217,18 @@ fn asked(call: &CallInfo, target: &Target, arns: &BTreeMap<String, String>) -> V
         _ if name.starts_with("Describe") => plain(&action("ec2"), vec!["*".to_owned()]),
         other => panic!("what is {other} asked for?"),
     }
+}
+
+fn of_balancers(call: &CallInfo, name: &str) -> Option<String> {
+    Some(match name {
+        "DescribeTargetGroups" | "DescribeTargetHealth" | "DescribeLoadBalancers" => "*".to_owned(),
+        "RegisterTargets" | "DeregisterTargets" => call.form("TargetGroupArn").expect("a target group"),
+        "RegisterInstancesWithLoadBalancer" | "DeregisterInstancesFromLoadBalancer" => {
+            let name = call.form("LoadBalancerName").expect("a load balancer");
+            format!("arn:aws:elasticloadbalancing:eu-central-1:{ACCOUNT}:loadbalancer/{name}")
+        }
+        _ => return None,
+    })
 }
 
 fn of_eks(call: &CallInfo, arns: &BTreeMap<String, String>) -> Vec<Request> {

@@ -12,10 +12,15 @@
 )]
 
 mod aws;
+mod aws_account;
 mod aws_cases;
 mod aws_identity;
 mod aws_instance;
+mod aws_isolation;
+mod aws_orders;
+mod aws_rights;
 mod aws_roles;
+mod aws_world;
 mod ec2;
 mod evaluator;
 mod gcp;

@@ -13,7 +13,10 @@ use std::{
 
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use stanch_aws::{Aws, grants};
+use stanch_aws::{
+    Aws,
+    grants::{self, Names},
+};
 use stanch_core::{Driver, Guard, Kind, Mode, Permission, Report, Responder, Status, Target};
 use stanch_range::{
     moto::Moto,
@@ -33,6 +36,12 @@ pub(crate) struct Scenario<'a> {
     pub(crate) options: Value,
     /// What other responders have done to it before, by the same ledger.
     pub(crate) before: Option<Before<'a>>,
+}
+
+impl<'a> Scenario<'a> {
+    pub(crate) fn new(make: &'a (dyn Fn() -> Target + Sync), options: Value) -> Self {
+        Self { make, options, before: None }
+    }
 }
 
 pub(crate) type Before<'a> = &'a (dyn Fn(Arc<Sqlite>, Target) -> BoxFuture<'static, ()> + Sync);
@@ -60,7 +69,9 @@ pub(crate) async fn least_privilege_without<R: Responder<Cloud: From<Aws>>>(
     let bench = Bench { moto, proxy, allowed: Arc::default() };
     bench.install();
 
-    let mut cannot_revert = revert.iter().all(|action| function.contains(action));
+    // Where undoing is the same calls with other values, IAM cannot tell them apart.
+    let same = revert.iter().all(|action| function.contains(action));
+    let mut cannot_revert = same;
     let mut recorded = Vec::new();
     for scenario in scenarios {
         let desk = Desk::<R>::new(&bench, scenario).await;
@@ -71,8 +82,10 @@ pub(crate) async fn least_privilege_without<R: Responder<Cloud: From<Aws>>>(
         if revert.is_empty() {
             continue;
         }
-        let attempt = desk.run(Mode::Revert, &function).await;
-        cannot_revert |= attempt.status != Status::Reverted && attempt.error == Some(Kind::Denied);
+        if !same {
+            let attempt = desk.run(Mode::Revert, &function).await;
+            cannot_revert |= attempt.status != Status::Reverted && attempt.error == Some(Kind::Denied);
+        }
         desk.proxy().clear();
         let back = desk.run(Mode::Revert, &undoer).await;
         assert_eq!(back.status, Status::Reverted, "{} with what it declares: {back:#?}", R::NAME);
@@ -246,12 +259,24 @@ fn every_declared_action_has_its_resources() {
             let action = permission.to_string();
             assert!(!grants::grants(R::NAME, &action).is_empty(), "{}: no row for {action}", R::NAME);
         }
+        // In another account it is a session policy, whatever the names.
+        let names = Names {
+            partition: "aws-us-gov".to_owned(),
+            account: Some(ACCOUNT.parse().unwrap()),
+            region: Some("ap-northeast-1".parse().unwrap()),
+            instance: Some("i-0123456789abcdef0".to_owned()),
+            principal: Some("n".repeat(64)),
+        };
+        let all = [R::NEEDS.plan, R::NEEDS.apply, R::NEEDS.revert].concat();
+        let length = grants::policy(R::NAME, &all, &names).to_string().len();
+        assert!(length <= 2048, "{}: a session policy of {length} characters", R::NAME);
     }
     of::<aws_contain_principal::AwsContainPrincipal>();
     of::<aws_detach_role::AwsDetachRole>();
     of::<aws_isolate_instance::AwsIsolateInstance>();
     of::<aws_mark_instance::AwsMarkInstance>();
     of::<aws_protect_instance::AwsProtectInstance>();
+    of::<aws_release_instance::AwsReleaseInstance>();
     of::<aws_remove_public_ip::AwsRemovePublicIp>();
     of::<aws_snapshot_volumes::AwsSnapshotVolumes>();
     of::<aws_terminate_instance::AwsTerminateInstance>();

@@ -10,11 +10,11 @@
 //! `cut_tracked` puts each interface into an all-open group for a moment, under which nothing is tracked. `auto` does so
 //! only where no interface can be reached from the internet.
 //!
-//! **Permissions.** Looking: `ec2:DescribeInstances`, `ec2:DescribeSecurityGroups`, `ec2:DescribeSecurityGroupRules`,
-//! `ec2:DescribeNetworkInterfaces`, `ec2:DescribeTrunkInterfaceAssociations` (with a trunk),
-//! `autoscaling:DescribeAutoScalingGroups` (in a group). Acting: `ec2:ModifyNetworkInterfaceAttribute`; to make and
-//! repair groups `ec2:CreateSecurityGroup`, `ec2:CreateTags`, `ec2:RevokeSecurityGroupEgress`,
-//! `ec2:RevokeSecurityGroupIngress`, `ec2:AuthorizeSecurityGroupIngress`, `ec2:AuthorizeSecurityGroupEgress`. Undoing:
+//! **Permissions.** Looking: `ec2:DescribeInstances`, `ec2:DescribeSecurityGroups`, `ec2:DescribeNetworkInterfaces`,
+//! `ec2:DescribeTrunkInterfaceAssociations` (with a trunk), `autoscaling:DescribeAutoScalingGroups` (in a group). Acting:
+//! `ec2:ModifyNetworkInterfaceAttribute`; to make and repair groups `ec2:CreateSecurityGroup`, `ec2:CreateTags`,
+//! `ec2:DescribeSecurityGroupRules`, `ec2:RevokeSecurityGroupEgress`, `ec2:RevokeSecurityGroupIngress`,
+//! `ec2:AuthorizeSecurityGroupIngress`, `ec2:AuthorizeSecurityGroupEgress`. Undoing:
 //! `ec2:ModifyNetworkInterfaceAttribute`, `ec2:DeleteSecurityGroup`.
 //!
 //! **Blast radius.** Whatever the instance serves. In an Auto Scaling group its health checks fail and it is replaced,
@@ -79,7 +79,6 @@ impl Responder for AwsIsolateInstance {
         plan: &[
             Permission::Aws("ec2:DescribeInstances"),
             Permission::Aws("ec2:DescribeSecurityGroups"),
-            Permission::Aws("ec2:DescribeSecurityGroupRules"),
             Permission::Aws("ec2:DescribeNetworkInterfaces"),
             Permission::Aws("ec2:DescribeTrunkInterfaceAssociations"),
             Permission::Aws("autoscaling:DescribeAutoScalingGroups"),
@@ -88,6 +87,7 @@ impl Responder for AwsIsolateInstance {
             Permission::Aws("ec2:ModifyNetworkInterfaceAttribute"),
             Permission::Aws("ec2:CreateSecurityGroup"),
             Permission::Aws("ec2:CreateTags"),
+            Permission::Aws("ec2:DescribeSecurityGroupRules"),
             Permission::Aws("ec2:RevokeSecurityGroupEgress"),
             Permission::Aws("ec2:RevokeSecurityGroupIngress"),
             Permission::Aws("ec2:AuthorizeSecurityGroupIngress"),

@@ -8,8 +8,8 @@
 //! nor stop protection: these two are left out, and said.
 //!
 //! **Permissions.** Looking: `ec2:DescribeInstances`, `ec2:DescribeInstanceAttribute`; in a group
-//! `autoscaling:DescribeAutoScalingGroups`, `autoscaling:DescribeAutoScalingInstances`. Acting and undoing:
-//! `ec2:ModifyInstanceAttribute`, `autoscaling:SetInstanceProtection`.
+//! `autoscaling:DescribeAutoScalingGroups`. Acting and undoing, which are the same calls: `ec2:ModifyInstanceAttribute`; in
+//! a group `autoscaling:SetInstanceProtection`, `autoscaling:DescribeAutoScalingInstances`.
 //!
 //! **Blast radius.** None. What terminates instances on purpose (a pipeline, a person) is refused by EC2.
 //!
@@ -54,10 +54,17 @@ impl Responder for AwsProtectInstance {
             Permission::Aws("ec2:DescribeInstances"),
             Permission::Aws("ec2:DescribeInstanceAttribute"),
             Permission::Aws("autoscaling:DescribeAutoScalingGroups"),
-            Permission::Aws("autoscaling:DescribeAutoScalingInstances"),
         ],
-        apply: &[Permission::Aws("ec2:ModifyInstanceAttribute"), Permission::Aws("autoscaling:SetInstanceProtection")],
-        revert: &[Permission::Aws("ec2:ModifyInstanceAttribute"), Permission::Aws("autoscaling:SetInstanceProtection")],
+        apply: &[
+            Permission::Aws("ec2:ModifyInstanceAttribute"),
+            Permission::Aws("autoscaling:DescribeAutoScalingInstances"),
+            Permission::Aws("autoscaling:SetInstanceProtection"),
+        ],
+        revert: &[
+            Permission::Aws("ec2:ModifyInstanceAttribute"),
+            Permission::Aws("autoscaling:DescribeAutoScalingInstances"),
+            Permission::Aws("autoscaling:SetInstanceProtection"),
+        ],
     };
     const OPTIONS: &'static [OptionDoc] = &[OptionDoc {
         name: "allow_stop",

@@ -4,17 +4,17 @@
 //! with it. And to take an accused instance out of traffic.
 //!
 //! **What.** Into standby in its group (`how: detach`: out of it), which takes it out of the group's own load balancers;
-//! then deregistered from every other target group of its VPCs and classic load balancer that has it. The group wants one less, so that it starts no replacement, unless
-//! `replace_capacity` says so, or it would fall below its minimum. Detached in place of standby while an instance refresh
-//! runs that terminates what is in standby.
+//! then deregistered from every other target group of its VPCs and classic load balancer that has it. The group wants one
+//! less, so that it starts no replacement, unless `replace_capacity` says so, or it would fall below its minimum. Detached
+//! in place of standby while an instance refresh runs that terminates what is in standby.
 //!
 //! **Permissions.** Looking: `ec2:DescribeInstances`, `autoscaling:DescribeAutoScalingGroups`,
-//! `autoscaling:DescribeAutoScalingInstances`, `autoscaling:DescribeInstanceRefreshes`,
-//! `elasticloadbalancing:DescribeTargetGroups`, `elasticloadbalancing:DescribeTargetHealth`,
-//! `elasticloadbalancing:DescribeLoadBalancers`. Acting: `autoscaling:EnterStandby`, `autoscaling:DetachInstances`,
+//! `autoscaling:DescribeInstanceRefreshes`, `elasticloadbalancing:DescribeTargetGroups`,
+//! `elasticloadbalancing:DescribeTargetHealth`, `elasticloadbalancing:DescribeLoadBalancers`. Acting:
+//! `autoscaling:DescribeAutoScalingInstances`, `autoscaling:EnterStandby`, `autoscaling:DetachInstances`,
 //! `elasticloadbalancing:DeregisterTargets`, `elasticloadbalancing:DeregisterInstancesFromLoadBalancer`. Undoing:
-//! `autoscaling:ExitStandby`, `autoscaling:AttachInstances`, `elasticloadbalancing:RegisterTargets`,
-//! `elasticloadbalancing:RegisterInstancesWithLoadBalancer`.
+//! `autoscaling:DescribeAutoScalingInstances`, `autoscaling:ExitStandby`, `autoscaling:AttachInstances`,
+//! `elasticloadbalancing:RegisterTargets`, `elasticloadbalancing:RegisterInstancesWithLoadBalancer`.
 //!
 //! **Blast radius.** The service that the instance is a part of has one less. Connections are drained first, 300 seconds
 //! by default: until then it is entering standby.
@@ -71,19 +71,20 @@ impl Responder for AwsReleaseInstance {
         plan: &[
             Permission::Aws("ec2:DescribeInstances"),
             Permission::Aws("autoscaling:DescribeAutoScalingGroups"),
-            Permission::Aws("autoscaling:DescribeAutoScalingInstances"),
             Permission::Aws("autoscaling:DescribeInstanceRefreshes"),
             Permission::Aws("elasticloadbalancing:DescribeTargetGroups"),
             Permission::Aws("elasticloadbalancing:DescribeTargetHealth"),
             Permission::Aws("elasticloadbalancing:DescribeLoadBalancers"),
         ],
         apply: &[
+            Permission::Aws("autoscaling:DescribeAutoScalingInstances"),
             Permission::Aws("autoscaling:EnterStandby"),
             Permission::Aws("autoscaling:DetachInstances"),
             Permission::Aws("elasticloadbalancing:DeregisterTargets"),
             Permission::Aws("elasticloadbalancing:DeregisterInstancesFromLoadBalancer"),
         ],
         revert: &[
+            Permission::Aws("autoscaling:DescribeAutoScalingInstances"),
             Permission::Aws("autoscaling:ExitStandby"),
             Permission::Aws("autoscaling:AttachInstances"),
             Permission::Aws("elasticloadbalancing:RegisterTargets"),

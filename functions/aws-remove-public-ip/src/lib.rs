@@ -8,10 +8,10 @@
 //! or unassigned (`ipv6: unassign`).
 //!
 //! **Permissions.** Looking: `ec2:DescribeInstances`, `ec2:DescribeAddresses`,
-//! `ec2:DescribeNetworkInterfaceAttribute`, `ec2:DescribeNetworkInterfaces` (with `ipv6`),
-//! `autoscaling:DescribeAutoScalingGroups` (in a group). Acting: `ec2:ModifyNetworkInterfaceAttribute`,
-//! `ec2:DisassociateAddress`, `ec2:UnassignIpv6Addresses`. Undoing: `ec2:ModifyNetworkInterfaceAttribute`,
-//! `ec2:AssociateAddress`, `ec2:AssignIpv6Addresses`.
+//! `ec2:DescribeNetworkInterfaceAttribute`, `autoscaling:DescribeAutoScalingGroups` (in a group). Acting:
+//! `ec2:ModifyNetworkInterfaceAttribute`, `ec2:DisassociateAddress`; with `ipv6` `ec2:UnassignIpv6Addresses` and
+//! `ec2:DescribeNetworkInterfaces`. Undoing: `ec2:ModifyNetworkInterfaceAttribute`, `ec2:AssociateAddress`; of IPv6
+//! `ec2:AssignIpv6Addresses` and `ec2:DescribeNetworkInterfaces`.
 //!
 //! **Blast radius.** Whoever uses the addresses. In an Auto Scaling group its health checks may fail, hence the refusal
 //! while it is in service.
@@ -67,15 +67,16 @@ impl Responder for AwsRemovePublicIp {
             Permission::Aws("ec2:DescribeInstances"),
             Permission::Aws("ec2:DescribeAddresses"),
             Permission::Aws("ec2:DescribeNetworkInterfaceAttribute"),
-            Permission::Aws("ec2:DescribeNetworkInterfaces"),
             Permission::Aws("autoscaling:DescribeAutoScalingGroups"),
         ],
         apply: &[
+            Permission::Aws("ec2:DescribeNetworkInterfaces"),
             Permission::Aws("ec2:ModifyNetworkInterfaceAttribute"),
             Permission::Aws("ec2:DisassociateAddress"),
             Permission::Aws("ec2:UnassignIpv6Addresses"),
         ],
         revert: &[
+            Permission::Aws("ec2:DescribeNetworkInterfaces"),
             Permission::Aws("ec2:ModifyNetworkInterfaceAttribute"),
             Permission::Aws("ec2:AssociateAddress"),
             Permission::Aws("ec2:AssignIpv6Addresses"),

@@ -27,11 +27,10 @@ const GROUP: &[&str] = &["arn:{partition}:ec2:{region}:{account}:security-group/
 const CLASSIC: &[&str] = &["arn:{partition}:elasticloadbalancing:{region}:{account}:loadbalancer/*"];
 const TARGETS: &[&str] = &["arn:{partition}:elasticloadbalancing:{region}:{account}:targetgroup/*"];
 const SCALING: &[&str] = &["arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/*"];
-/// What can be attached to an interface, and the interface.
+/// An address, and where it is.
 const ADDRESS: &[&str] = &[
     "arn:{partition}:ec2:{region}:{account}:elastic-ip/*",
     "arn:{partition}:ec2:{region}:{account}:network-interface/*",
-    "arn:{partition}:ec2:{region}:{account}:instance/{instance}",
 ];
 
 pub(super) const ROWS: &[Grant] = &[
@@ -52,12 +51,19 @@ pub(super) const ROWS: &[Grant] = &[
     row("autoscaling:SetInstanceProtection", SCALING),
     any("ec2:DescribeAddresses"),
     any("ec2:DescribeNetworkInterfaces"),
-    row("ec2:DescribeNetworkInterfaceAttribute", INTERFACE),
+    any("ec2:DescribeNetworkInterfaceAttribute"),
     any("ec2:DescribeSecurityGroupRules"),
     any("ec2:DescribeSecurityGroups"),
     any("ec2:DescribeTrunkInterfaceAssociations"),
     row("ec2:AssignIpv6Addresses", INTERFACE),
-    row("ec2:AssociateAddress", ADDRESS),
+    row(
+        "ec2:AssociateAddress",
+        &[
+            "arn:{partition}:ec2:{region}:{account}:elastic-ip/*",
+            "arn:{partition}:ec2:{region}:{account}:network-interface/*",
+            "arn:{partition}:ec2:{region}:{account}:instance/{instance}",
+        ],
+    ),
     row("ec2:AuthorizeSecurityGroupEgress", GROUP),
     row("ec2:AuthorizeSecurityGroupIngress", GROUP),
     row(
@@ -109,6 +115,16 @@ pub(super) const ROWS: &[Grant] = &[
         conditions: &[("StringLike", "ec2:ResourceTag/stanch:record", "*")],
     },
     row("ec2:ModifyInstanceAttribute", INSTANCE),
+    // Whether a volume goes with the instance is asked of the volume, too.
+    Grant {
+        responder: Some("aws-protect-instance"),
+        action: "ec2:ModifyInstanceAttribute",
+        resources: &[
+            "arn:{partition}:ec2:{region}:{account}:instance/{instance}",
+            "arn:{partition}:ec2:{region}:{account}:volume/*",
+        ],
+        conditions: &[],
+    },
     row("ec2:ModifyInstanceMetadataOptions", INSTANCE),
     row("ec2:ReplaceIamInstanceProfileAssociation", INSTANCE),
     row("ec2:TerminateInstances", INSTANCE),

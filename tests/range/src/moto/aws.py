@@ -73,6 +73,30 @@ def describe_network_interface_attribute(was, self):
     return ActionResult({"NetworkInterfaceId": eni.id, "AssociatePublicIpAddress": on})
 
 
+# EC2: branch interfaces. A trunk is one by having a branch; both show as what they are.
+def associate_trunk_interface(self):
+    self.error_on_dryrun()
+    trunk, branch = (self.ec2_backend.get_network_interface(self._get_param(name))
+                     for name in ("TrunkInterfaceId", "BranchInterfaceId"))
+    trunk.interface_type, branch.interface_type, branch.trunk = "trunk", "branch", trunk
+    return ActionResult({"InterfaceAssociation": association(branch)})
+
+
+def association(branch):
+    return {"AssociationId": branch.id.replace("eni", "trunk-assoc"), "BranchInterfaceId": branch.id,
+            "TrunkInterfaceId": branch.trunk.id, "InterfaceProtocol": "VLAN", "VlanId": 1}
+
+
+def describe_trunk_interface_associations(self):
+    self.error_on_dryrun()
+    branches = [eni for eni in self.ec2_backend.enis.values() if eni.interface_type == "branch"]
+    return ActionResult({"InterfaceAssociations": [association(branch) for branch in branches]})
+
+
+ElasticNetworkInterfaces.associate_trunk_interface = associate_trunk_interface
+ElasticNetworkInterfaces.describe_trunk_interface_associations = describe_trunk_interface_associations
+
+
 # EC2: a group that is in use is not deleted.
 @instead(EC2Backend, "delete_security_group")
 def delete_security_group(was, self, name=None, group_id=None):

@@ -7,6 +7,10 @@ region = ec2.meta.region_name
 
 
 def network():
+    if want.get("ipv4_only"):
+        vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", AvailabilityZone=region + "a")
+        return vpc, subnet["Subnet"]["SubnetId"]
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16", AmazonProvidedIpv6CidrBlock=True)["Vpc"]["VpcId"]
     described = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]
     ipv6 = ipaddress.ip_network(described["Ipv6CidrBlockAssociationSet"][0]["Ipv6CidrBlock"], strict=False)
