@@ -23,7 +23,7 @@ enum Command {
     Invoke(invoke::Invoke),
     /// Makes the Python environment that moto runs in, if need be, and prints its interpreter.
     Venv {
-        /// The one for the comparison with a Python function instead.
+        /// One for a comparison instead.
         #[arg(value_enum)]
         what: Option<Venv>,
     },
@@ -31,14 +31,17 @@ enum Command {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Venv {
-    /// awslambdaric and boto3.
+    /// awslambdaric and boto3: a Python function.
     Bench,
+    /// Cloud Custodian.
+    Custodian,
 }
 
 fn venv(what: Option<Venv>) -> std::io::Result<ExitCode> {
     let python = match what {
         None => stanch_range::moto::ensure_venv()?,
         Some(Venv::Bench) => stanch_range::moto::ensure_bench_venv()?,
+        Some(Venv::Custodian) => stanch_range::moto::ensure_custodian_venv()?,
     };
     std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", python.display()))?;
     Ok(ExitCode::SUCCESS)

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::host::lock;
 
-pub use venv::{ensure_bench_venv, ensure_infra_venv, ensure_google_venv, ensure_venv};
+pub use venv::{ensure_bench_venv, ensure_custodian_venv, ensure_google_venv, ensure_infra_venv, ensure_venv};
 
 const SERVE: &str = concat!(include_str!("aws.py"), "\n", include_str!("pods.py"), "\n", include_str!("serve.py"));
 const PYTHON: &str = include_str!("python.py");
@@ -166,7 +166,7 @@ impl Moto {
         serde_json::from_value(seeded).map_err(io::Error::other)
     }
 
-    /// Plants an instance in a VPC of its own (or `vpc` and `subnet`), as told:
+    /// Plants an instance in a VPC of its own (or `vpc` and `subnet`; `ipv4_only`: in one without IPv6), as told:
     /// `{"interfaces": [{"groups": 2, "ipv6": 1, "address": "none|auto|elastic"}], "volumes": 3, "spot": true,
     /// "stopped": true, "tags": {}, "group": {"min": 1, "max": 3, "desired": 2}}`.
     pub fn seed_ec2(&self, wanted: &Value) -> io::Result<SeededInstance> {

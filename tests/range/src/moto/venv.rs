@@ -11,6 +11,7 @@ use crate::home;
 
 const RANGE: &str = include_str!("../../requirements.txt");
 const BENCH: &str = include_str!("../../requirements-bench.txt");
+const CUSTODIAN: &str = include_str!("../../requirements-custodian.txt");
 const INFRA: &str = include_str!("../../requirements-infra.txt");
 const GOOGLE: &str = include_str!("../../requirements-google.txt");
 
@@ -25,6 +26,11 @@ pub fn ensure_venv() -> io::Result<PathBuf> {
 /// The Python that has awslambdaric and boto3, for the comparison.
 pub fn ensure_bench_venv() -> io::Result<PathBuf> {
     make(BENCH)
+}
+
+/// The Python that has Cloud Custodian, for the comparison.
+pub fn ensure_custodian_venv() -> io::Result<PathBuf> {
+    make(CUSTODIAN)
 }
 
 /// The Python that has Google's client and its discovery documents, which hold the GCE simulator honest.
