@@ -97,7 +97,7 @@ impl Responder for GcpContainServiceAccount {
         if !(disable || drop_bindings || disable_keys) {
             return Err(Error::invalid("options.disable", "must be true where nothing else is asked for"));
         }
-        if api.is_own(&account.email) {
+        if api.is_own(&account.email).await {
             return Err(Error::refused("it is the account that this runs as").on(account.email.as_str()));
         }
         if is_agent(&account.email) {

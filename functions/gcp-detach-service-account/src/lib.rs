@@ -219,7 +219,7 @@ async fn disable(
     present: &ServiceAccountEmail,
 ) -> Result<Plan<IdentitySlot>> {
     let (target, email) = (scene.target, present);
-    if api.is_own(email) {
+    if api.is_own(email).await {
         return Err(Error::refused("it is the account that this runs as").on(email.as_str()));
     }
     if is_agent(email) {

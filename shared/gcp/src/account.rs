@@ -1,6 +1,9 @@
 //! Service accounts as targets: who one really is, and who uses it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use google_cloud_compute_v1::{client::Instances, model};
 use google_cloud_gax::paginator::Paginator as _;
@@ -23,8 +26,7 @@ use crate::{
 /// The look-ups of one order about a service account.
 #[derive(Debug)]
 pub struct IamApi {
-    clients: Clients,
-    own: Option<ServiceAccountEmail>,
+    clients: Arc<Clients>,
     revive: AtomicBool,
 }
 
@@ -43,8 +45,8 @@ impl IamApi {
     }
 
     /// Whether the account is the one that we run as.
-    pub fn is_own(&self, email: &ServiceAccountEmail) -> bool {
-        self.own.as_ref() == Some(email)
+    pub async fn is_own(&self, email: &ServiceAccountEmail) -> bool {
+        self.clients.own().await == Some(email)
     }
 
     /// Takes note that undoing may make old tokens valid again.
@@ -78,7 +80,7 @@ impl IamApi {
     /// # Errors
     /// Whatever the service answers, classified.
     pub async fn users(&self, project: &ProjectId, email: &ServiceAccountEmail) -> Result<Vec<String>> {
-        users(&self.clients.instances, project, email).await
+        users(self.clients.instances().await?, project, email).await
     }
 }
 
@@ -112,11 +114,11 @@ impl Cloud<GcpServiceAccount> for Gcp {
     }
 
     async fn home(&self) -> Result<Scope> {
-        home::project().await.map(Scope::Project)
+        self.project().await.map(Scope::Project)
     }
 
     async fn connect(&self, _target: &GcpServiceAccount) -> Result<IamApi> {
-        Ok(IamApi { clients: self.clients().await?.clone(), own: self.own().await, revive: AtomicBool::new(false) })
+        Ok(IamApi { clients: self.clients().await?, revive: AtomicBool::new(false) })
     }
 
     async fn identify(&self, api: &IamApi, target: &GcpServiceAccount) -> Result<Identity<AccountFacts>> {

@@ -1,7 +1,7 @@
 //! The look-ups that a plan gets. Nothing here that is public changes anything.
 
 use std::sync::{
-    Mutex, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -23,10 +23,9 @@ use crate::{
 /// The look-ups of one order.
 #[derive(Debug)]
 pub struct GceApi {
-    pub(crate) clients: Clients,
+    pub(crate) clients: Arc<Clients>,
     /// Keys live here and nowhere else: a slot is recorded, this is not.
     keys: Mutex<CsekKeys>,
-    own: Option<ServiceAccountEmail>,
     revive: AtomicBool,
 }
 
@@ -40,8 +39,8 @@ pub struct Disk {
 }
 
 impl GceApi {
-    pub(crate) fn new(clients: Clients, own: Option<ServiceAccountEmail>) -> Self {
-        Self { clients, keys: Mutex::default(), own, revive: AtomicBool::new(false) }
+    pub(crate) fn new(clients: Arc<Clients>) -> Self {
+        Self { clients, keys: Mutex::default(), revive: AtomicBool::new(false) }
     }
 
     /// A service account of a project.
@@ -57,12 +56,12 @@ impl GceApi {
     /// # Errors
     /// Whatever the service answers, classified.
     pub async fn users(&self, project: &ProjectId, email: &ServiceAccountEmail) -> Result<Vec<String>> {
-        account::users(&self.clients.instances, project, email).await
+        account::users(self.clients.instances().await?, project, email).await
     }
 
     /// Whether the account is the one that we run as.
-    pub fn is_own(&self, email: &ServiceAccountEmail) -> bool {
-        self.own.as_ref() == Some(email)
+    pub async fn is_own(&self, email: &ServiceAccountEmail) -> bool {
+        self.clients.own().await == Some(email)
     }
 
     /// Takes note that undoing may make old tokens valid again.
@@ -88,7 +87,8 @@ impl GceApi {
         let path = format!("projects/{}/zones/{}/instances/{asked}", target.project, target.zone);
         let found = self
             .clients
-            .instances
+            .instances()
+            .await?
             .get()
             .set_project(target.project.as_str())
             .set_zone(target.zone.as_str())
@@ -114,10 +114,11 @@ impl GceApi {
         let (project, name) = (disk.project.as_str(), disk.name.as_str());
         let found = match &disk.place {
             Place::Zone(zone) => {
-                self.clients.disks.get().set_project(project).set_zone(zone.as_str()).set_disk(name).send().await
+                let call = self.clients.disks().await?.get();
+                call.set_project(project).set_zone(zone.as_str()).set_disk(name).send().await
             }
             Place::Region(region) => {
-                let call = self.clients.region_disks.get();
+                let call = self.clients.region_disks().await?.get();
                 call.set_project(project).set_region(region.as_str()).set_disk(name).send().await
             }
         }
@@ -132,7 +133,7 @@ impl GceApi {
     /// # Errors
     /// Whatever the service answers, classified.
     pub async fn os_login(&self, project: &ProjectId) -> Result<bool> {
-        let call = self.clients.networking.projects().await?.get().set_project(project.as_str()).send();
+        let call = self.clients.projects().await?.get().set_project(project.as_str()).send();
         let found =
             call.await.map_err(|error| fault::call("compute.projects.get", &format!("projects/{project}"), &error))?;
         Ok(found.common_instance_metadata.as_ref().and_then(facts::os_login).unwrap_or(false))
@@ -149,7 +150,7 @@ impl GceApi {
 
     /// A snapshot, if there is one of that name.
     pub(crate) async fn snapshot(&self, project: &ProjectId, name: &GceName) -> Result<Option<model::Snapshot>> {
-        let call = self.clients.snapshots.get().set_project(project.as_str()).set_snapshot(name.as_str());
+        let call = self.clients.snapshots().await?.get().set_project(project.as_str()).set_snapshot(name.as_str());
         match call.send().await {
             Ok(snapshot) => Ok(Some(snapshot)),
             Err(error) => {
@@ -168,7 +169,7 @@ impl GceApi {
         asked: &[&str],
     ) -> Result<Vec<String>> {
         let body = model::TestPermissionsRequest::new().set_permissions(asked.iter().copied());
-        let call = self.clients.instances.test_iam_permissions().set_body(body).set_resource(name.as_str());
+        let call = self.clients.instances().await?.test_iam_permissions().set_body(body).set_resource(name.as_str());
         let answer = call.set_project(target.project.as_str()).set_zone(target.zone.as_str()).send().await;
         let path = format!("projects/{}/zones/{}/instances/{name}", target.project, target.zone);
         let answer = answer.map_err(|error| fault::call("compute.instances.testIamPermissions", &path, &error))?;
@@ -181,11 +182,11 @@ impl GceApi {
         let (project, name) = (disk.project.as_str(), disk.name.as_str());
         let answer = match &disk.place {
             Place::Zone(zone) => {
-                let call = self.clients.disks.test_iam_permissions().set_body(body).set_resource(name);
+                let call = self.clients.disks().await?.test_iam_permissions().set_body(body).set_resource(name);
                 call.set_project(project).set_zone(zone.as_str()).send().await
             }
             Place::Region(region) => {
-                let call = self.clients.region_disks.test_iam_permissions().set_body(body).set_resource(name);
+                let call = self.clients.region_disks().await?.test_iam_permissions().set_body(body).set_resource(name);
                 call.set_project(project).set_region(region.as_str()).send().await
             }
         };

@@ -5,16 +5,20 @@ use std::time::Duration;
 use google_cloud_auth::credentials::{
     Builder as DefaultCredentials, CacheableResource, Credentials, CredentialsProvider, EntityTag, anonymous,
 };
-use google_cloud_compute_v1::client::{Disks, Instances, RegionDisks, Snapshots};
+use google_cloud_compute_v1::client::{
+    Addresses, Disks, Firewalls, InstanceGroupManagers, Instances, Projects, RegionDisks, RegionInstanceGroupManagers,
+    Snapshots,
+};
 use google_cloud_gax::{
     client_builder::{ClientBuilder, Result as Built},
     error::CredentialsError,
     retry_policy::NeverRetry,
 };
 use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
-use stanch_core::{Error, Kind, Result};
+use stanch_core::{Error, Kind, Result, names::ServiceAccountEmail};
+use tokio::sync::OnceCell;
 
-use crate::{group::Groups, network::Networking, rest::Rest};
+use crate::{home, rest::Rest};
 
 /// How long one call may take. The core retries; the SDK's own bound is none.
 pub(crate) const CALL: Duration = Duration::from_secs(10);
@@ -58,37 +62,66 @@ impl Access {
     }
 }
 
-/// The clients, and what they share.
-#[derive(Clone, Debug)]
-pub(crate) struct Clients {
-    pub(crate) instances: Instances,
-    pub(crate) disks: Disks,
-    pub(crate) region_disks: RegionDisks,
-    pub(crate) snapshots: Snapshots,
-    pub(crate) groups: Groups,
-    pub(crate) networking: Networking,
-    pub(crate) rest: Rest,
-    pub(crate) credentials: Credentials,
+/// The clients, each built by the first who asks: building one reads the machine's certificate authorities, and a
+/// responder needs two or three of them.
+macro_rules! clients {
+    ($($name:ident: $Client:ident,)+) => {
+        /// The clients, and what they share.
+        #[derive(Debug)]
+        pub(crate) struct Clients {
+            access: Access,
+            pub(crate) credentials: Credentials,
+            pub(crate) rest: Rest,
+            own: OnceCell<ServiceAccountEmail>,
+            $($name: OnceCell<$Client>,)+
+        }
+
+        impl Clients {
+            /// `own` is the account that we run as, where it is told.
+            pub(crate) fn new(access: &Access, own: Option<ServiceAccountEmail>) -> Result<Self> {
+                let credentials = access.credentials()?;
+                let rest = Rest::new(access, &credentials);
+                let own = OnceCell::new_with(own);
+                Ok(Self { access: access.clone(), credentials, rest, own, $($name: OnceCell::new(),)+ })
+            }
+
+            $(pub(crate) async fn $name(&self) -> Result<&$Client> {
+                let build = || bound($Client::builder(), &self.access, &self.credentials);
+                self.$name.get_or_try_init(build).await.map_err(unbuilt)
+            })+
+        }
+    };
+}
+
+clients! {
+    instances: Instances,
+    disks: Disks,
+    region_disks: RegionDisks,
+    snapshots: Snapshots,
+    zonal_groups: InstanceGroupManagers,
+    regional_groups: RegionInstanceGroupManagers,
+    firewalls: Firewalls,
+    addresses: Addresses,
+    projects: Projects,
 }
 
 impl Clients {
-    pub(crate) async fn build(access: &Access) -> Result<Self> {
-        let credentials = access.credentials()?;
-        let (instances, disks, region_disks, snapshots) = futures::try_join!(
-            bound(Instances::builder(), access, &credentials),
-            bound(Disks::builder(), access, &credentials),
-            bound(RegionDisks::builder(), access, &credentials),
-            bound(Snapshots::builder(), access, &credentials),
-        )
-        .map_err(|error| Error::new(Kind::Internal, "gcp:connect", "the client cannot be built").because(error))?;
-        let (groups, rest) = (Groups::new(access, &credentials), Rest::new(access, &credentials));
-        let networking = Networking::new(access, &credentials);
-        Ok(Self { instances, disks, region_disks, snapshots, groups, networking, rest, credentials })
+    /// The account that we run as, as far as it can be told. Where it was not told, it is asked again.
+    pub(crate) async fn own(&self) -> Option<&ServiceAccountEmail> {
+        let ask = async || match self.access {
+            Access::Google => home::account().await.ok_or(()),
+            Access::At { .. } => Err(()),
+        };
+        self.own.get_or_try_init(ask).await.ok()
     }
 }
 
+fn unbuilt(error: google_cloud_gax::client_builder::Error) -> Error {
+    Error::new(Kind::Internal, "gcp:connect", "the client cannot be built").because(error)
+}
+
 /// A client without retries of its own: every POST of ours goes out once per attempt of the core.
-pub(crate) async fn bound<F>(
+async fn bound<F>(
     builder: ClientBuilder<F, Credentials>,
     access: &Access,
     credentials: &Credentials,

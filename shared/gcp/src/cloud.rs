@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, env, sync::Arc};
 
 use futures::future::join_all;
 use stanch_core::{
-    Check, Cloud, Error, Exemption, Identity, Permission, Permissions, Result, Scope, names::ServiceAccountEmail,
+    Check, Cloud, Error, Exemption, Identity, Permission, Permissions, Result, Scope,
+    names::{ProjectId, ServiceAccountEmail},
     target::GceInstance,
 };
 use tokio::sync::OnceCell;
@@ -26,7 +27,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Gcp {
     access: Access,
-    clients: Arc<OnceCell<Clients>>,
+    clients: Arc<OnceCell<Arc<Clients>>>,
+    project: Arc<OnceCell<ProjectId>>,
     /// The account that we run as, where it is told and not found.
     own: Option<ServiceAccountEmail>,
 }
@@ -47,13 +49,13 @@ impl Gcp {
     }
 
     fn new(access: Access) -> Self {
-        Self { access, clients: Arc::default(), own: None }
+        Self { access, clients: Arc::default(), project: Arc::default(), own: None }
     }
 
     /// Says which account it runs as: that one is never disabled.
     #[must_use]
     pub fn acting_as(self, own: ServiceAccountEmail) -> Self {
-        Self { own: Some(own), ..self }
+        Self { own: Some(own), clients: Arc::default(), ..self }
     }
 
     pub(crate) fn of_env() -> Result<Self> {
@@ -64,21 +66,18 @@ impl Gcp {
         }
     }
 
-    /// The account that we run as, as far as it can be told.
-    pub(crate) async fn own(&self) -> Option<ServiceAccountEmail> {
-        match (&self.own, &self.access) {
-            (Some(own), _) => Some(own.clone()),
-            (None, Access::Google) => home::account().await,
-            (None, Access::At { .. }) => None,
-        }
-    }
-
     pub(crate) const fn access(&self) -> &Access {
         &self.access
     }
 
-    pub(crate) async fn clients(&self) -> Result<&Clients> {
-        self.clients.get_or_try_init(|| Clients::build(&self.access)).await
+    pub(crate) async fn clients(&self) -> Result<Arc<Clients>> {
+        let build = async || Clients::new(&self.access, self.own.clone()).map(Arc::new);
+        self.clients.get_or_try_init(build).await.cloned()
+    }
+
+    /// The project that we run in: asked once.
+    pub(crate) async fn project(&self) -> Result<ProjectId> {
+        self.project.get_or_try_init(home::project).await.cloned()
     }
 }
 
@@ -92,15 +91,17 @@ impl Cloud<GceInstance> for Gcp {
 
     async fn warm(&self) {
         // What fails here fails again, and is reported, when an order needs it.
-        drop(self.clients().await);
+        if let Ok(clients) = self.clients().await {
+            drop(clients.instances().await);
+        }
     }
 
     async fn home(&self) -> Result<Scope> {
-        home::project().await.map(Scope::Project)
+        self.project().await.map(Scope::Project)
     }
 
     async fn connect(&self, _target: &GceInstance) -> Result<GceApi> {
-        Ok(GceApi::new(self.clients().await?.clone(), self.own().await))
+        self.clients().await.map(GceApi::new)
     }
 
     async fn identify(&self, api: &GceApi, target: &GceInstance) -> Result<Identity<GceFacts>> {

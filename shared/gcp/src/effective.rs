@@ -26,7 +26,7 @@ impl GceApi {
     /// Whatever the service answers, classified.
     pub async fn loopholes(&self, vm: &InstanceRef, nic: &Nic, ours: &[GceName]) -> Result<Vec<String>> {
         // This call takes no number (discovery document, pattern of `instance`); the look before was by number.
-        let call = self.clients.instances.get_effective_firewalls().set_project(vm.project.as_str());
+        let call = self.clients.instances().await?.get_effective_firewalls().set_project(vm.project.as_str());
         let call =
             call.set_zone(vm.zone.as_str()).set_instance(vm.name.as_str()).set_network_interface(nic.name.as_str());
         let failed = |error| fault::call("compute.instances.getEffectiveFirewalls", &vm.named(), &error);

@@ -54,7 +54,8 @@ impl GceApi {
     async fn snapshots_of(&self, project: &ProjectId, incident: &IncidentId) -> Result<Vec<Snapshot>> {
         const LIST: &str = "compute.snapshots.list";
         let filter = format!("labels.stanch-incident={}", mark::label(incident.as_str()));
-        let mut items = self.clients.snapshots.list().set_project(project.as_str()).set_filter(filter).by_item();
+        let snapshots = self.clients.snapshots().await?;
+        let mut items = snapshots.list().set_project(project.as_str()).set_filter(filter).by_item();
         let mut all = Vec::new();
         while let Some(item) = items.next().await {
             let path = || format!("projects/{project}/global/snapshots");

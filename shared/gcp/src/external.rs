@@ -111,7 +111,7 @@ impl GceApi {
         const LIST: &str = "compute.addresses.list";
         let region: Location = region(&instance.zone)
             .ok_or_else(|| Error::new(Kind::Internal, LIST, "the zone has no region").on(instance.named()))?;
-        let call = self.clients.networking.addresses().await?.list().set_project(instance.project.as_str());
+        let call = self.clients.addresses().await?.list().set_project(instance.project.as_str());
         let mut found = call.set_region(region.as_str()).set_filter(format!("address = \"{address}\"")).by_item();
         let path = format!("projects/{}/regions/{region}/addresses", instance.project);
         while let Some(one) = found.next().await {

@@ -198,7 +198,7 @@ impl FirewallSlot {
 
     pub(crate) async fn look(&self, api: &GceApi) -> Result<Option<Rule>> {
         const GET: &str = "compute.firewalls.get";
-        let client = api.clients.networking.firewalls().await?;
+        let client = api.clients.firewalls().await?;
         let call = client.get().set_project(self.network.project.as_str()).set_firewall(self.name.as_str());
         let shown = match call.send().await.map_err(|error| fault::call(GET, &self.path(), &error)) {
             Ok(shown) => shown,
@@ -213,7 +213,7 @@ impl FirewallSlot {
     }
 
     pub(crate) async fn write(&self, to: Option<&Rule>, there: bool, mark: &Mark, api: &GceApi) -> Result<()> {
-        let client = api.clients.networking.firewalls().await?;
+        let client = api.clients.firewalls().await?;
         let (project, name) = (self.network.project.as_str(), self.name.as_str());
         let (operation, first) = match to {
             None => {

@@ -6,13 +6,8 @@
 //! where it does not lead to the instance, the groups of its zone and region are asked. Sources: Compute Engine
 //! "Managed instance groups: view info", REST reference `instanceGroupManagers.listManagedInstances`.
 
-use std::sync::Arc;
-
-use google_cloud_auth::credentials::Credentials;
-use google_cloud_compute_v1::{
-    client::{InstanceGroupManagers, RegionInstanceGroupManagers},
-    model::{self, ManagedInstance},
-};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use google_cloud_compute_v1::model::{self, ManagedInstance};
 use google_cloud_gax::paginator::ItemPaginator as _;
 use serde::{Deserialize, Serialize};
 use stanch_core::{
@@ -21,16 +16,16 @@ use stanch_core::{
     target::GceInstance,
 };
 
-use tokio::sync::OnceCell;
-
 use crate::{
     api::GceApi,
-    clients::{Access, bound},
     facts::{GceFacts, InstanceRef, Place},
     fault,
     mark::next_order,
     wait,
 };
+
+/// How many groups are asked at once whether they hold an instance.
+const AT_ONCE: usize = 8;
 
 /// A group, by its full name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,14 +136,11 @@ impl GceApi {
         {
             return Ok(Some(found));
         }
-        for group in self.groups(target).await? {
-            if Some(&group) != hint.as_ref()
-                && let Some(found) = self.held_by(&group, &facts.id).await?
-            {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+        let groups = self.groups(target).await?;
+        let others = groups.iter().filter(|group| Some(*group) != hint.as_ref());
+        let looks: Vec<_> = others.map(|group| self.held_by(group, &facts.id)).collect();
+        let found = stream::iter(looks).buffered(AT_ONCE).try_filter_map(async |found| Ok(found));
+        std::pin::pin!(found).try_next().await
     }
 
     /// The size of a group.
@@ -160,11 +152,11 @@ impl GceApi {
         let (project, name) = (group.project.as_str(), group.name.as_str());
         let found = match &group.place {
             Place::Zone(zone) => {
-                let call = self.clients.groups.zonal().await?.get().set_project(project).set_zone(zone.as_str());
+                let call = self.clients.zonal_groups().await?.get().set_project(project).set_zone(zone.as_str());
                 call.set_instance_group_manager(name).send().await
             }
             Place::Region(region) => {
-                let call = self.clients.groups.regional().await?.get().set_project(project).set_region(region.as_str());
+                let call = self.clients.regional_groups().await?.get().set_project(project).set_region(region.as_str());
                 call.set_instance_group_manager(name).send().await
             }
         }
@@ -196,11 +188,11 @@ impl GceApi {
                 Ok(None)
             }};
         }
-        let groups = &self.clients.groups;
+        let clients = &self.clients;
         match &group.place {
-            Place::Zone(zone) => find!(groups.zonal().await?.list_managed_instances().set_zone(zone.as_str())),
+            Place::Zone(zone) => find!(clients.zonal_groups().await?.list_managed_instances().set_zone(zone.as_str())),
             Place::Region(region) => {
-                find!(groups.regional().await?.list_managed_instances().set_region(region.as_str()))
+                find!(clients.regional_groups().await?.list_managed_instances().set_region(region.as_str()))
             }
         }
     }
@@ -223,11 +215,10 @@ impl GceApi {
     /// The managed groups that can hold an instance: those of its zone and of its region.
     async fn groups(&self, target: &GceInstance) -> Result<Vec<GroupRef>> {
         const LIST: &str = "compute.instanceGroupManagers.list";
-        let project = &target.project;
-        let mut all = Vec::new();
+        let (project, zone, clients) = (&target.project, &target.zone, &self.clients);
         macro_rules! read {
             ($place:expr, $call:expr) => {{
-                let place: Place = $place;
+                let (place, mut all): (Place, Vec<GroupRef>) = ($place, Vec::new());
                 let path = format!("projects/{project}/{}/instanceGroupManagers", place.path());
                 let mut items = $call.set_project(project.as_str()).by_item();
                 while let Some(item) = items.next().await {
@@ -236,14 +227,20 @@ impl GceApi {
                     let name = item.name.and_then(|name| name.parse().ok()).ok_or_else(odd)?;
                     all.push(GroupRef { project: project.clone(), place: place.clone(), name });
                 }
+                Ok::<_, Error>(all)
             }};
         }
-        let groups = &self.clients.groups;
-        let zone = &target.zone;
-        read!(Place::Zone(zone.clone()), groups.zonal().await?.list().set_zone(zone.as_str()));
-        if let Some(region) = region(zone) {
-            read!(Place::Region(region.clone()), groups.regional().await?.list().set_region(region.as_str()));
-        }
+        let zonal = async {
+            let call = clients.zonal_groups().await?.list().set_zone(zone.as_str());
+            read!(Place::Zone(zone.clone()), call)
+        };
+        let regional = async {
+            let Some(region) = region(zone) else { return Ok(Vec::new()) };
+            let call = clients.regional_groups().await?.list().set_region(region.as_str());
+            read!(Place::Region(region), call)
+        };
+        let (mut all, regional) = futures::try_join!(zonal, regional)?;
+        all.extend(regional);
         Ok(all)
     }
 
@@ -278,14 +275,14 @@ impl GceApi {
         }
         match &group.place {
             Place::Zone(zone) => send!(
-                self.clients.groups.zonal().await?,
+                self.clients.zonal_groups().await?,
                 set_zone,
                 zone.as_str(),
                 InstanceGroupManagersAbandonInstancesRequest,
                 InstanceGroupManagersDeleteInstancesRequest
             ),
             Place::Region(region) => send!(
-                self.clients.groups.regional().await?,
+                self.clients.regional_groups().await?,
                 set_region,
                 region.as_str(),
                 RegionInstanceGroupManagersAbandonInstancesRequest,
@@ -310,8 +307,8 @@ impl GceApi {
             }};
         }
         match &group.place {
-            Place::Zone(zone) => send!(self.clients.groups.zonal().await?, set_zone, zone.as_str()),
-            Place::Region(region) => send!(self.clients.groups.regional().await?, set_region, region.as_str()),
+            Place::Zone(zone) => send!(self.clients.zonal_groups().await?, set_zone, zone.as_str()),
+            Place::Region(region) => send!(self.clients.regional_groups().await?, set_region, region.as_str()),
         }
     }
 }
@@ -323,40 +320,6 @@ pub(crate) enum Verb {
     Abandon,
     /// Delete it, and make no other in its place.
     Delete,
-}
-
-/// The clients, built by the first who asks: most responders never do.
-#[derive(Clone, Debug)]
-pub(crate) struct Groups {
-    access: Access,
-    credentials: Credentials,
-    zonal: Arc<OnceCell<InstanceGroupManagers>>,
-    regional: Arc<OnceCell<RegionInstanceGroupManagers>>,
-}
-
-impl Groups {
-    pub(crate) fn new(access: &Access, credentials: &Credentials) -> Self {
-        Self {
-            access: access.clone(),
-            credentials: credentials.clone(),
-            zonal: Arc::default(),
-            regional: Arc::default(),
-        }
-    }
-
-    async fn zonal(&self) -> Result<&InstanceGroupManagers> {
-        let build = || bound(InstanceGroupManagers::builder(), &self.access, &self.credentials);
-        self.zonal.get_or_try_init(build).await.map_err(unbuilt)
-    }
-
-    async fn regional(&self) -> Result<&RegionInstanceGroupManagers> {
-        let build = || bound(RegionInstanceGroupManagers::builder(), &self.access, &self.credentials);
-        self.regional.get_or_try_init(build).await.map_err(unbuilt)
-    }
-}
-
-pub(crate) fn unbuilt(error: google_cloud_gax::client_builder::Error) -> Error {
-    Error::new(Kind::Internal, "gcp:connect", "the client cannot be built").because(error)
 }
 
 /// The region of a zone: `europe-west1-b` is in `europe-west1`.

@@ -1,22 +1,12 @@
 //! The places by which an instance is cut off and reached: its tags, the firewall rules that aim at them, its SSH keys.
 
-use std::sync::Arc;
-
-use google_cloud_auth::credentials::Credentials;
-use google_cloud_compute_v1::{
-    client::{Addresses, Firewalls, Projects},
-    model::{Metadata, Tags},
-};
+use google_cloud_compute_v1::model::{Metadata, Tags};
 use serde::{Deserialize, Serialize};
 use stanch_core::{Disruption, Error, Kind, Mark, Recorded, Result, Seen, Slot};
 
-use tokio::sync::OnceCell;
-
 use crate::{
     api::GceApi,
-    clients::{Access, bound},
     firewall::{FirewallSlot, Rule},
-    group::unbuilt,
     ssh_key::SshKeySlot,
     tag::{TagSlot, seen},
 };
@@ -77,43 +67,6 @@ pub struct MetadataToken(pub(crate) Metadata);
 impl std::fmt::Debug for MetadataToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "MetadataToken({} entries)", self.0.items.len())
-    }
-}
-
-/// The clients of firewalls and addresses, built by the first who asks: most responders never do.
-#[derive(Clone, Debug)]
-pub(crate) struct Networking {
-    access: Access,
-    credentials: Credentials,
-    firewalls: Arc<OnceCell<Firewalls>>,
-    addresses: Arc<OnceCell<Addresses>>,
-    projects: Arc<OnceCell<Projects>>,
-}
-
-impl Networking {
-    pub(crate) fn new(access: &Access, credentials: &Credentials) -> Self {
-        Self {
-            access: access.clone(),
-            credentials: credentials.clone(),
-            firewalls: Arc::default(),
-            addresses: Arc::default(),
-            projects: Arc::default(),
-        }
-    }
-
-    pub(crate) async fn firewalls(&self) -> Result<&Firewalls> {
-        let build = || bound(Firewalls::builder(), &self.access, &self.credentials);
-        self.firewalls.get_or_try_init(build).await.map_err(unbuilt)
-    }
-
-    pub(crate) async fn addresses(&self) -> Result<&Addresses> {
-        let build = || bound(Addresses::builder(), &self.access, &self.credentials);
-        self.addresses.get_or_try_init(build).await.map_err(unbuilt)
-    }
-
-    pub(crate) async fn projects(&self) -> Result<&Projects> {
-        let build = || bound(Projects::builder(), &self.access, &self.credentials);
-        self.projects.get_or_try_init(build).await.map_err(unbuilt)
     }
 }
 

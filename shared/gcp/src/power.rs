@@ -9,7 +9,7 @@ const GET: &str = "compute.instances.get";
 
 /// The instance as it is now.
 pub(crate) async fn read(api: &GceApi, vm: &InstanceRef) -> Result<Instance> {
-    let call = api.clients.instances.get().set_project(vm.project.as_str()).set_zone(vm.zone.as_str());
+    let call = api.clients.instances().await?.get().set_project(vm.project.as_str()).set_zone(vm.zone.as_str());
     let found = call.set_instance(vm.id.as_str()).send().await.map_err(|error| fault::call(GET, &vm.path(), &error))?;
     if found.id.is_some_and(|id| id.to_string() == vm.id.as_str()) {
         return Ok(found);
@@ -43,7 +43,7 @@ pub(crate) fn account(instance: Instance, vm: &InstanceRef) -> Result<(Option<Se
 /// Runs one write on it and waits a moment for its operation.
 macro_rules! operate {
     ($api:expr, $vm:expr, $name:literal, $method:ident $(. $set:ident($value:expr))*) => {{
-        let (client, vm) = (&$api.clients.instances, $vm);
+        let (client, vm) = ($api.clients.instances().await?, $vm);
         let (project, zone) = (vm.project.as_str(), vm.zone.as_str());
         let call = client.$method().set_project(project).set_zone(zone).set_instance(vm.id.as_str());
         let first = call$(.$set($value))*.send().await;

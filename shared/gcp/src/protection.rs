@@ -63,7 +63,7 @@ impl Slot for ProtectionSlot {
         let kept = *change.to();
         match change.slot() {
             Self::Instance(vm) => {
-                let (client, project, zone) = (&api.clients.instances, vm.project.as_str(), vm.zone.as_str());
+                let (client, project, zone) = (api.clients.instances().await?, vm.project.as_str(), vm.zone.as_str());
                 let call = client.set_deletion_protection().set_project(project).set_zone(zone);
                 let first = call.set_resource(vm.id.as_str()).set_deletion_protection(kept).send().await;
                 let again =

@@ -217,11 +217,11 @@ impl SnapshotSlot {
         let (project, disk) = (self.disk.project.as_str(), self.disk.name.as_str());
         match &self.disk.place {
             Place::Zone(zone) => {
-                let call = api.clients.disks.create_snapshot().set_body(body).set_request_id(request);
+                let call = api.clients.disks().await?.create_snapshot().set_body(body).set_request_id(request);
                 call.set_project(project).set_zone(zone.as_str()).set_disk(disk).send().await
             }
             Place::Region(region) => {
-                let call = api.clients.region_disks.create_snapshot().set_body(body).set_request_id(request);
+                let call = api.clients.region_disks().await?.create_snapshot().set_body(body).set_request_id(request);
                 call.set_project(project).set_region(region.as_str()).set_disk(disk).send().await
             }
         }
@@ -253,22 +253,28 @@ impl SnapshotSlot {
 
     /// Why a snapshot that was accepted failed, as far as the operation says.
     async fn reason(&self, operation: Option<String>, api: &GceApi) -> Error {
-        let unknown =
-            || self.error(Kind::Unavailable, self.method(), "the snapshot failed after it was accepted".to_owned());
-        let Some(operation) = operation else { return unknown() };
+        let told = match operation {
+            Some(operation) => self.operation(operation, api).await.ok(),
+            None => None,
+        };
+        told.and_then(|answer| fault::operation(self.method(), &self.disk.path(), &answer)).unwrap_or_else(|| {
+            self.error(Kind::Unavailable, self.method(), "the snapshot failed after it was accepted".to_owned())
+        })
+    }
+
+    async fn operation(&self, name: String, api: &GceApi) -> Result<Operation> {
         let project = self.disk.project.as_str();
-        let answer = match &self.disk.place {
+        match &self.disk.place {
             Place::Zone(zone) => {
-                let call = api.clients.disks.get_operation().set_operation(operation);
+                let call = api.clients.disks().await?.get_operation().set_operation(name);
                 call.set_project(project).set_zone(zone.as_str()).send().await
             }
             Place::Region(region) => {
-                let call = api.clients.region_disks.get_operation().set_operation(operation);
+                let call = api.clients.region_disks().await?.get_operation().set_operation(name);
                 call.set_project(project).set_region(region.as_str()).send().await
             }
-        };
-        let answer = answer.ok();
-        answer.and_then(|answer| fault::operation(self.method(), &self.disk.path(), &answer)).unwrap_or_else(unknown)
+        }
+        .map_err(|error| fault::call("compute.operations.get", &self.disk.path(), &error))
     }
 
     /// Why a snapshot under our name is not ours.

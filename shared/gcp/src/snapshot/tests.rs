@@ -113,7 +113,8 @@ async fn a_snapshot_that_was_deleted_is_taken_again() {
     for _ in 0..3 {
         assert!(take(&slot, &mark, &api).await.expect("taken"));
         assert_eq!(gce.snapshots().len(), 1);
-        let delete = api.clients.snapshots.delete().set_project(PROJECT).set_snapshot(slot.name.as_str());
+        let snapshots = api.clients.snapshots().await.expect("a client");
+        let delete = snapshots.delete().set_project(PROJECT).set_snapshot(slot.name.as_str());
         delete.send().await.expect("deleted");
         assert!(gce.snapshots().is_empty());
     }
