@@ -221,13 +221,12 @@ impl Cloud<Ec2Instance> for Aws {
 
     async fn warm(&self) {
         let config = self.config().await;
-        if config.endpoint_url().is_some_and(|url| url.starts_with("http://")) {
-            return;
+        let mut first = aws_sdk_ec2::config::Builder::from(config);
+        if !config.endpoint_url().is_some_and(|url| url.starts_with("http://")) {
+            first = first.http_client(http::ready());
         }
-        // This client is made for the roots alone, and makes no call.
-        drop(aws_sdk_sts::Client::from_conf(
-            aws_sdk_sts::config::Builder::from(config).http_client(http::ready()).build(),
-        ));
+        // Made for what the first client of a process reads (partitions, roots); it makes no call.
+        drop(aws_sdk_ec2::Client::from_conf(first.build()));
     }
 
     fn uid(&self, target: &Ec2Instance) -> Option<String> {

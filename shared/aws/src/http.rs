@@ -5,7 +5,11 @@
 
 use std::sync::LazyLock;
 
-use aws_smithy_http_client::{Builder, ConnectorBuilder, proxy::ProxyConfig, tls};
+use aws_smithy_http_client::{
+    Builder, ConnectorBuilder,
+    proxy::ProxyConfig,
+    tls::{self, TlsContext, TrustStore},
+};
 use aws_smithy_runtime_api::client::{
     http::{
         HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
@@ -14,26 +18,24 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 
-static PLAIN: LazyLock<SharedHttpClient> = LazyLock::new(|| {
-    Builder::new().build_with_connector_fn(|settings, components| {
-        let mut connector = ConnectorBuilder::default();
-        connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        connector.set_proxy_config(Some(ProxyConfig::from_env()));
-        connector.build_http()
-    })
-});
+/// For `http://`. The same connector as for TLS, without roots: one of another type would be all of hyper once more.
+static PLAIN: LazyLock<SharedHttpClient> = LazyLock::new(|| trusting(TrustStore::empty));
 
-static TLS: LazyLock<SharedHttpClient> = LazyLock::new(|| {
-    Builder::new().build_with_connector_fn(|settings, components| {
+static TLS: LazyLock<SharedHttpClient> = LazyLock::new(|| trusting(TrustStore::default));
+
+fn trusting(roots: fn() -> TrustStore) -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector =
             ConnectorBuilder::default().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc));
+        if let Ok(context) = TlsContext::builder().with_trust_store(roots()).build() {
+            connector.set_tls_context(context);
+        }
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         connector.set_proxy_config(Some(ProxyConfig::from_env()));
         connector.build()
     })
-});
+}
 
 /// The client of this process.
 pub(crate) fn client() -> SharedHttpClient {

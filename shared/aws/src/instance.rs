@@ -71,8 +71,8 @@ impl Instance {
         interfaces.sort_by_key(|interface| !interface.primary);
         let operated = described.operator().filter(|operator| operator.managed() == Some(true));
         Self {
-            state: described.state().and_then(|state| state.name()).map(ToString::to_string).unwrap_or_default(),
-            instance_type: described.instance_type().map(ToString::to_string).unwrap_or_default(),
+            state: described.state().and_then(|state| state.name()).map_or("", |name| name.as_str()).to_owned(),
+            instance_type: described.instance_type().map_or("", |kind| kind.as_str()).to_owned(),
             spot: described.instance_lifecycle() == Some(&InstanceLifecycleType::Spot),
             operator: operated.map(|operator| operator.principal().unwrap_or("another service").to_owned()),
             volumes,
