@@ -147,3 +147,13 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
         stanch_core::Error::new(stanch_core::Kind::Internal, "start", "the runtime does not start").because(error)
     })
 }
+
+/// Lets what is under way on this thread go on until it waits for others: a call that is begun is then sent, an event
+/// that has come is being handled.
+pub(crate) async fn give_way() {
+    /// To connect, to shake hands, to send: each takes a turn of the scheduler or two.
+    const TURNS: usize = 16;
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
+}

@@ -48,9 +48,10 @@ impl<R: Responder> Engine<R> {
         Ok(Self { driver: driver.observing(config.observe), store, clock, signals: config.signals })
     }
 
-    /// Builds what every order needs. What fails here fails again, and is reported, when it is needed.
+    /// Builds what every order needs, in the order in which an order needs it. What fails here fails again, and is
+    /// reported, when it is needed.
     pub(crate) async fn warm(&self) {
-        let (ledger, ()) = futures::join!(self.store.get(), self.driver.cloud().warm().boxed());
+        let ((), ledger) = futures::join!(self.driver.cloud().warm().boxed(), self.store.get());
         if let Err(error) = ledger {
             tracing::warn!(%error, "the ledger does not open yet");
         }

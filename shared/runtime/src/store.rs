@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use stanch_core::{Error, Item, Key, Result, Saved, Store, Write};
 use tokio::sync::OnceCell;
 
-use crate::config::Ledger;
+use crate::{binary::give_way, config::Ledger};
 
 /// Opens the store at a place.
 pub(crate) type Open = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Arc<dyn Store>>> + Send + Sync>;
@@ -36,7 +36,12 @@ impl LateStore {
     /// # Errors
     /// Whatever the store says.
     pub(crate) async fn get(&self) -> Result<&Arc<dyn Store>> {
-        self.store.get_or_try_init(|| (self.open)(self.place.clone())).await
+        let open = || async {
+            // To build a client takes this thread a millisecond or two: the call for the target goes out before.
+            give_way().await;
+            (self.open)(self.place.clone()).await
+        };
+        self.store.get_or_try_init(open).await
     }
 }
 

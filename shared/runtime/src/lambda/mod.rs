@@ -3,7 +3,7 @@
 mod events;
 mod start;
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lambda_runtime::{
@@ -15,14 +15,11 @@ use stanch_core::{Error, Kind, Responder, Result};
 use tracing::Instrument;
 
 use crate::{
-    binary::{Parts, runtime},
+    binary::{Parts, give_way, runtime},
     config::Place,
     engine::Engine,
     trace,
 };
-
-/// The first call to the Runtime API is on its way by then; what is built before it would delay it.
-const UNTIL_ASKED: Duration = Duration::from_millis(1);
 
 /// Serves invocations until Lambda ends the process.
 pub(crate) fn run<R: Responder>(parts: &Parts<R>) -> ExitCode {
@@ -52,7 +49,8 @@ fn serve<R: Responder>(parts: &Parts<R>) -> Result<()> {
         let warming = Arc::clone(&engine);
         // While Lambda has nothing for us, what every order needs is built. An event that comes at once builds it.
         tokio::spawn(async move {
-            tokio::time::sleep(UNTIL_ASKED).await;
+            // What is built before the Runtime API is asked would delay it.
+            give_way().await;
             warming.warm().await;
         });
         let handler = service_fn(|event| invoked(Arc::clone(&engine), event));
