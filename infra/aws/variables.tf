@@ -62,6 +62,16 @@ variable "log_retention_days" {
   default     = 365
 }
 
+variable "check_hours" {
+  description = "How often each function is asked whether it could act. Two checks that are missed or red raise an alarm."
+  type        = number
+  default     = 1
+  validation {
+    condition     = contains([1, 2, 3, 4, 6, 8, 12, 24], var.check_hours)
+    error_message = "check_hours must divide a day."
+  }
+}
+
 variable "kms_key_arn" {
   description = "Customer key for ledger, queues and logs. Null: keys that AWS owns or manages."
   type        = string

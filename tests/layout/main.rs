@@ -12,7 +12,9 @@
 
 mod generated;
 mod kubernetes;
+mod places;
 mod sam;
+mod sam_checks;
 mod terraform;
 
 use std::{fs, path::Path};

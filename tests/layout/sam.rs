@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use stanch_tests::Said;
 
-use crate::generated;
+use crate::{generated, sam_checks};
 
 /// The whole template.
 pub(crate) fn template(all: &BTreeMap<&'static str, Said>) -> String {
@@ -22,11 +22,12 @@ pub(crate) fn template(all: &BTreeMap<&'static str, Said>) -> String {
             let listed = json!({"Fn::Not": [{"Fn::Equals": [cut, list]}]});
             put(&mut template, "Conditions", format!("{id}Wired"), listed);
         }
-        for (part, resource) in resources(name, said, &id) {
+        for (part, resource) in resources(name, said, &id).into_iter().chain(sam_checks::of(name, &id)) {
             put(&mut template, "Resources", format!("{id}{part}"), resource);
         }
     }
     undo(all, &mut template["Resources"]);
+    template["Resources"]["CheckRole"] = sam_checks::role(all);
     let header = "# Every responder that runs on Lambda, each with its role, rule, queues and alarms. Generated from what the\n\
                   # responders declare: STANCH_GENERATE=1 cargo test -p stanch-tests --test layout\n";
     format!("{header}{}", yaml(&template, 0))
@@ -301,7 +302,7 @@ fn undo(all: &BTreeMap<&'static str, Said>, resources: &mut Value) {
 }
 
 /// `k8s-cordon-node` as `K8sCordonNode`.
-fn logical(name: &str) -> String {
+pub(crate) fn logical(name: &str) -> String {
     name.split('-')
         .map(|word| {
             let (first, rest) = word.split_at(1);

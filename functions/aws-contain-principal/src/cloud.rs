@@ -55,4 +55,8 @@ impl Cloud<IamPrincipal> for AwsIdentity {
         }
         lines
     }
+
+    async fn check_scope(&self, scope: &Scope, needs: &Permissions) -> Vec<Check> {
+        self.0.check_scope(scope, needs).await
+    }
 }

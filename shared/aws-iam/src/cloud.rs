@@ -109,4 +109,8 @@ impl Cloud<IamPrincipal> for AwsIam {
     async fn check(&self, api: &IamApi, target: &IamPrincipal, needs: &Permissions) -> Vec<Check> {
         check::permissions(api, &target.account, needs).await
     }
+
+    async fn check_scope(&self, scope: &Scope, needs: &Permissions) -> Vec<Check> {
+        <Aws as Cloud<Ec2Instance>>::check_scope(&self.0, scope, needs).await
+    }
 }

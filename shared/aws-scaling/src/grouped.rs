@@ -102,4 +102,8 @@ impl<S: Reach> Cloud<Ec2Instance> for InGroup<S> {
         }
         lines
     }
+
+    async fn check_scope(&self, scope: &Scope, needs: &Permissions) -> Vec<Check> {
+        Cloud::<Ec2Instance>::check_scope(&self.ec2, scope, needs).await
+    }
 }

@@ -179,9 +179,25 @@ impl Aws {
         }
     }
 
+    /// Whether we get into an account.
+    async fn check_account(&self, account: &AccountId) -> Check {
+        let who = async {
+            let names = Names { account: Some(account.clone()), ..Names::default() };
+            Self::identity_by(&self.session_on(account, None, names).await?).await
+        };
+        let what = format!("act in {account}");
+        match who.await {
+            Ok((found, arn)) => Check { what, ok: found == *account, detail: arn },
+            Err(error) => Check { what, ok: false, detail: error.to_string() },
+        }
+    }
+
     async fn identity(&self) -> Result<(AccountId, String)> {
+        Self::identity_by(self.config().await).await
+    }
+
+    async fn identity_by(config: &SdkConfig) -> Result<(AccountId, String)> {
         const OPERATION: &str = "sts:GetCallerIdentity";
-        let config = self.config().await;
         let mut sts = aws_sdk_sts::config::Builder::from(config);
         if config.region().is_none() {
             sts = sts.region(aws_config::Region::from_static(IDENTITY_REGION));
@@ -250,5 +266,12 @@ impl Cloud<Ec2Instance> for Aws {
         let mut lines = vec![self.check_identity(target).await];
         lines.extend(check::permissions(api, &target.id, needs).await);
         lines
+    }
+
+    async fn check_scope(&self, scope: &Scope, _: &Permissions) -> Vec<Check> {
+        match scope {
+            Scope::Account(account) => vec![self.check_account(account).await],
+            Scope::Project(_) | Scope::Cluster(_) => Vec::new(),
+        }
     }
 }

@@ -62,4 +62,8 @@ impl<S: Reach> Cloud<Ec2Instance> for EvenGone<S> {
     async fn check(&self, api: &S::Api, target: &Ec2Instance, needs: &Permissions) -> Vec<Check> {
         self.0.check(api, target, needs).await
     }
+
+    async fn check_scope(&self, scope: &Scope, needs: &Permissions) -> Vec<Check> {
+        self.0.check_scope(scope, needs).await
+    }
 }

@@ -101,6 +101,10 @@ impl<S: Reach> Cloud<Ec2Instance> for Ec2<S> {
         }
         lines
     }
+
+    async fn check_scope(&self, scope: &Scope, needs: &Permissions) -> Vec<Check> {
+        self.aws.check_scope(scope, needs).await
+    }
 }
 
 async fn may_look(api: &Ec2Api, target: &Ec2Instance) -> Result<()> {

@@ -152,6 +152,14 @@ impl Guard {
         }
     }
 
+    /// The accounts, projects and clusters that are listed.
+    pub fn scopes(&self) -> Vec<Scope> {
+        let accounts = self.accounts.iter().flatten().cloned().map(Scope::Account);
+        let projects = self.projects.iter().flatten().cloned().map(Scope::Project);
+        let clusters = self.clusters.iter().flatten().filter_map(|text| text.parse().ok()).map(Scope::Cluster);
+        accounts.chain(projects).chain(clusters).collect()
+    }
+
     fn in_scope(&self, scope: &Scope, home: Option<&Scope>) -> Result<()> {
         let listed = match scope {
             Scope::Account(account) => self.accounts.as_ref().map(|list| list.contains(account)),

@@ -172,6 +172,12 @@ pub trait Cloud<T: TargetKind>: Send + Sync + Sized + 'static {
 
     /// Whether the permissions are there, without using them. One line a permission.
     fn check(&self, api: &Self::Api, target: &T, needs: &Permissions) -> impl Future<Output = Vec<Check>> + Send;
+
+    /// Whether we get into an account, project or cluster, and may do there what can be asked without a target. Nothing
+    /// about what this cloud does not have.
+    fn check_scope(&self, _scope: &Scope, _needs: &Permissions) -> impl Future<Output = Vec<Check>> + Send {
+        async { Vec::new() }
+    }
 }
 
 /// Which resource a target really is.

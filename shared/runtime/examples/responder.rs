@@ -149,6 +149,11 @@ impl Cloud<Pod> for File {
         let line = |it: &Permission| Check { what: it.to_string(), ok: true, detail: "allowed".to_owned() };
         needs.apply.iter().map(line).collect()
     }
+
+    async fn check_scope(&self, scope: &Scope, _: &Permissions) -> Vec<Check> {
+        let ok = scope.to_string() != "context:closed";
+        vec![Check { what: "reach it".to_owned(), ok, detail: if ok { "open" } else { "closed" }.to_owned() }]
+    }
 }
 
 /// A ledger in a JSON file, for one process at a time.

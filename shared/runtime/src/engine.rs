@@ -6,7 +6,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use stanch_core::{
     Alert, Brake, Caller, Cause, Check, Clock, Cloud, Driver, Error, Kind, Mode, Order, Report, Request, Responder,
-    Result, Status, Target, TargetKind, target::Cluster,
+    Result, Scope, Status, Target, TargetKind, target::Cluster,
 };
 use stanch_signals::Context;
 
@@ -181,8 +181,18 @@ impl<R: Responder> Engine<R> {
         self.driver.check(target).boxed().await
     }
 
+    /// Whether it could act in each account, project or cluster of its scope.
+    pub(crate) async fn check_scopes(&self) -> Result<Vec<(Scope, Vec<Check>)>> {
+        self.driver.check_scopes().boxed().await
+    }
+
+    /// Whether the ledger works.
+    pub(crate) async fn check_ledger(&self) -> Check {
+        self.driver.check_ledger().boxed().await
+    }
+
     /// The scope where no guard gives one.
-    pub(crate) async fn home(&self) -> Result<stanch_core::Scope> {
+    pub(crate) async fn home(&self) -> Result<Scope> {
         self.driver.cloud().home().boxed().await
     }
 

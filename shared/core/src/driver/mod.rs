@@ -30,7 +30,7 @@ use crate::{
         record::{Record, record_id},
     },
     order::{Mode, Request},
-    permission::Check,
+    permission::{Check, Permissions},
     report::{Report, Status, Undo},
     responder::{Api, Cloud, Facts, Identity, Known, Responder, Scene},
     slot::{Mark, Slot},
@@ -133,8 +133,33 @@ impl<R: Responder> Driver<R> {
                 checks.push(Check { what: "reach the target".to_owned(), ok: false, detail: error.to_string() });
             }
         }
-        let ledger = crate::ledger::book::try_out(&*self.store, self.clock.now()).await;
-        checks.push(match ledger {
+        checks.push(self.check_ledger().await);
+        checks
+    }
+
+    /// Whether it could act anywhere in its scope, as it is deployed: with the permissions to plan and to apply.
+    ///
+    /// # Errors
+    /// When it cannot be told who we are.
+    pub async fn check_scopes(&self) -> Result<Vec<(Scope, Vec<Check>)>> {
+        let needs = Permissions { revert: &[], ..R::NEEDS };
+        let home = self.cloud.home().await?;
+        let mut scopes = self.guard.scopes();
+        // Where the guard lists none of that kind, our own account, project or cluster is the scope.
+        scopes.extend(Some(home).filter(|home| self.guard.needs_home(home)));
+        let mut found = Vec::new();
+        for scope in scopes {
+            let checks = self.cloud.check_scope(&scope, &needs).await;
+            if !checks.is_empty() {
+                found.push((scope, checks));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether the ledger can be read and written, and the brake is off.
+    pub async fn check_ledger(&self) -> Check {
+        match crate::ledger::book::try_out(&*self.store, self.clock.now()).await {
             Ok(None) => Check { what: "ledger".to_owned(), ok: true, detail: "read and written".to_owned() },
             Ok(Some(brake)) => Check {
                 what: "ledger".to_owned(),
@@ -142,8 +167,7 @@ impl<R: Responder> Driver<R> {
                 detail: format!("the brake is on since {} by {}", brake.since, brake.by),
             },
             Err(error) => Check { what: "ledger".to_owned(), ok: false, detail: error.to_string() },
-        });
-        checks
+        }
     }
 
     async fn attempt(&self, request: &Request, report: &mut Report) -> Result<()> {

@@ -7,6 +7,12 @@ use crate::KubeApi;
 
 pub(super) async fn all<T: KubeTarget>(api: &KubeApi, target: &T, needs: &Permissions) -> Vec<Check> {
     let mut checks = vec![check_target(api, target).await];
+    checks.extend(permissions(api, needs).await);
+    checks
+}
+
+pub(super) async fn permissions(api: &KubeApi, needs: &Permissions) -> Vec<Check> {
+    let mut checks = Vec::new();
     let parts = [("plan", needs.plan), ("apply", needs.apply), ("revert", needs.revert)];
     let mut asked: Vec<(&str, &str, &str)> = Vec::new();
     for (part, permissions) in parts {

@@ -65,6 +65,14 @@ impl<T: KubeTarget> Cloud<T> for Kube {
     async fn check(&self, api: &KubeApi, target: &T, needs: &Permissions) -> Vec<Check> {
         check::all(api, target, needs).await
     }
+
+    async fn check_scope(&self, scope: &Scope, needs: &Permissions) -> Vec<Check> {
+        let Scope::Cluster(cluster) = scope else { return Vec::new() };
+        match self.api(cluster).await {
+            Ok(api) => check::permissions(&api, needs).await,
+            Err(error) => vec![Check { what: format!("reach {cluster}"), ok: false, detail: error.to_string() }],
+        }
+    }
 }
 
 /// Another UID than the one that was named.

@@ -1,4 +1,4 @@
-//! The three things that an invocation can hold.
+//! The four things that an invocation can hold.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use stanch_core::{Caller, Error, Mode, Report, Responder, Result};
 use tracing::Instrument;
 
+use super::check;
 use crate::{
     answer::Answer,
     clock,
@@ -41,6 +42,7 @@ pub(super) async fn handle<R: Responder>(
         Ok(Payload::Batch(messages)) => {
             return Ok(batch(engine, messages, |index| job("aws:sqs", format!("{}.{index}", context.request_id))).await);
         }
+        Ok(Payload::Check) => return Ok(check::run(engine).await),
         // Whoever may invoke the function may order; Lambda has checked that, and does not say who it was.
         Ok(Payload::Order(order)) => engine.order(*order, &job("lambda:invoke", context.request_id.clone())).await,
         Ok(Payload::Event) => engine.event(payload, &job("lambda:event", context.request_id.clone())).await,
@@ -62,11 +64,15 @@ pub(super) async fn handle<R: Responder>(
 
 enum Payload {
     Batch(Vec<Message>),
+    Check,
     Order(Box<stanch_core::Order>),
     Event,
 }
 
 fn read(payload: &[u8]) -> Result<Payload> {
+    if check::is_asked(payload) {
+        return Ok(Payload::Check);
+    }
     if let Some(order) = orders::read(payload)? {
         return Ok(Payload::Order(Box::new(order)));
     }

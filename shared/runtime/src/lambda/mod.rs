@@ -1,5 +1,6 @@
 //! Lambda: `EventBridge` events, SQS batches, and orders by direct invoke.
 
+mod check;
 mod events;
 mod start;
 

@@ -112,6 +112,30 @@ async fn a_batch_is_answered_message_by_message_however_deep_the_events_are() ->
 }
 
 #[tokio::test]
+async fn a_scheduled_check_is_red_or_green_for_each_scope() -> Outcome {
+    let place = Place::new()?;
+    let both = r#"{"clusters": ["context:prod", "context:closed"]}"#;
+    for (guard, status, all, scopes) in [
+        ("{}", "green", 1, vec![("ledger", 1), ("context:", 1)]),
+        (both, "red", 0, vec![("ledger", 1), ("context:prod", 1), ("context:closed", 0)]),
+        (r#"{"clusters": []}"#, "red", 0, vec![("ledger", 1), ("scope", 0)]),
+    ] {
+        let sandbox = start(&place, &[("STANCH_GUARD", guard)])?;
+        let answer = sandbox.invoke(&json!({"mode": "check"}), PATIENCE).await.result.map_err(|e| format!("{e:?}"))?;
+        assert_eq!(answer["status"], status, "{guard}: {answer}");
+        let lines: Vec<Value> = sandbox.logs().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let said = |name: &str| lines.iter().filter(|line| line.get(name).is_some()).cloned().collect::<Vec<_>>();
+        let of_scope = |line: &Value| (line["scope"].as_str().unwrap_or_default().to_owned(), line["green"].clone());
+        let wanted: Vec<_> = scopes.iter().map(|(scope, green)| ((*scope).to_owned(), json!(green))).collect();
+        assert_eq!(said("green").iter().map(of_scope).collect::<Vec<_>>(), wanted);
+        assert!(said("green").iter().all(|line| (line["level"] == "ERROR") == (line["green"] == 0)), "{lines:#?}");
+        assert_eq!(said("all_green").iter().map(|line| &line["all_green"]).collect::<Vec<_>>(), [&json!(all)]);
+    }
+    assert!(place.labels().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_panic_is_reported_and_the_next_event_served() -> Outcome {
     let place = Place::new()?;
     let sandbox = start(&place, &[("STANCH_MODE", "enforce")])?;
