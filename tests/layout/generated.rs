@@ -110,7 +110,8 @@ fn pattern(said: &Said) -> Value {
     let mut types = Vec::new();
     let mut finding = |kinds: &[&str], resource: Value| {
         let kinds: Vec<_> = kinds.iter().map(|kind| json!({ "wildcard": format!("*:{kind}/*") })).collect();
-        let mut detail = json!({"type": kinds, "resource": resource, "service": {"archived": [false]}});
+        let mut detail =
+            json!({"type": kinds, "resource": resource, "service": {"archived": [false, {"exists": false}]}});
         if !said.gentle {
             detail["severity"] = json!([{"numeric": [">=", 7]}]);
         }
