@@ -12,6 +12,7 @@ use crate::home;
 const RANGE: &str = include_str!("../../requirements.txt");
 const BENCH: &str = include_str!("../../requirements-bench.txt");
 const CUSTODIAN: &str = include_str!("../../requirements-custodian.txt");
+const DEPLOY: &str = include_str!("../../requirements-deploy.txt");
 const INFRA: &str = include_str!("../../requirements-infra.txt");
 const GOOGLE: &str = include_str!("../../requirements-google.txt");
 
@@ -21,6 +22,11 @@ const OLDEST: (u32, u32) = (3, 10);
 /// The Python that has moto and boto3. The first call takes a minute; processes that want it at once wait for one.
 pub fn ensure_venv() -> io::Result<PathBuf> {
     make(RANGE)
+}
+
+/// The Python that has moto with what infrastructure is made of, and the readers of SAM templates.
+pub fn ensure_deploy_venv() -> io::Result<PathBuf> {
+    make(DEPLOY)
 }
 
 /// The Python that has awslambdaric and boto3, for the comparison.
