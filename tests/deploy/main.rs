@@ -1,4 +1,5 @@
-//! What is deployed, deployed: `infra/aws` and `template.yaml` on moto, and the rules against real events. The scripts beside this file say how; each stops at what is wrong, and names it.
+//! What is deployed, deployed: `infra/aws` and `template.yaml` on moto, and the rules against real events. The
+//! scripts beside this file say how; each stops at what is wrong, and names it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
 
 use std::{
