@@ -9,14 +9,14 @@ use google_cloud_compute_v1::{client::Instances, model};
 use google_cloud_gax::paginator::Paginator as _;
 use serde_json::Value;
 use stanch_core::{
-    Check, Cloud, Error, Identity, Kind, Permission, Permissions, Result, Scope,
+    Check, Cloud, Error, Identity, Kind, Permissions, Result, Scope,
     names::{ProjectId, ServiceAccountEmail},
     target::GcpServiceAccount,
 };
 
 use crate::{
     clients::Clients,
-    cloud::{Gcp, lines},
+    cloud::{Gcp, lines, names},
     fault, home,
     iam::{self, AccountSlot},
     mark::plain,
@@ -128,11 +128,13 @@ impl Cloud<GcpServiceAccount> for Gcp {
 
     /// Asks on the project: what holds there holds for its accounts and their keys.
     async fn check(&self, api: &IamApi, target: &GcpServiceAccount, needs: &Permissions) -> Vec<Check> {
-        let all = needs.plan.iter().chain(needs.apply).chain(needs.revert);
-        let names: Vec<_> =
-            all.filter_map(|one| if let Permission::Gcp(name) = one { Some(*name) } else { None }).collect();
+        let names = names(needs);
         let held = home::held(self.access(), &api.clients.credentials, &target.project, &names).await;
         lines(&format!("project {}", target.project), &names, &held)
+    }
+
+    async fn check_scope(&self, scope: &Scope, needs: &Permissions) -> Vec<Check> {
+        self.check_project(scope, needs).await
     }
 }
 

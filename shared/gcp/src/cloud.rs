@@ -116,11 +116,8 @@ impl Cloud<GceInstance> for Gcp {
     /// Asks on the instance about instances, on every disk about disks, and on the project about the rest, which
     /// does not exist yet. Writes nothing.
     async fn check(&self, api: &GceApi, target: &GceInstance, needs: &Permissions) -> Vec<Check> {
-        let of = |prefix: &str| -> Vec<&'static str> {
-            let all = needs.plan.iter().chain(needs.apply).chain(needs.revert);
-            let names = all.filter_map(|one| if let Permission::Gcp(name) = one { Some(*name) } else { None });
-            names.filter(|name| name.starts_with(prefix)).collect()
-        };
+        let all = names(needs);
+        let of = |prefix: &str| -> Vec<_> { all.iter().copied().filter(|name| name.starts_with(prefix)).collect() };
         let facts = match api.instance(target).await {
             Ok(facts) => facts,
             Err(error) => {
@@ -130,7 +127,7 @@ impl Cloud<GceInstance> for Gcp {
         };
         let (instances, disks) = (of("compute.instances."), of("compute.disks."));
         let rest: Vec<_> =
-            of("").into_iter().filter(|name| !instances.contains(name) && !disks.contains(name)).collect();
+            all.iter().copied().filter(|name| !instances.contains(name) && !disks.contains(name)).collect();
 
         let on_instance = api.held_on_instance(target, &facts.name, &instances).await;
         let mut lines = lines(&format!("instance {}", facts.name), &instances, &on_instance);
@@ -153,6 +150,31 @@ impl Cloud<GceInstance> for Gcp {
         }
         lines
     }
+
+    async fn check_scope(&self, scope: &Scope, needs: &Permissions) -> Vec<Check> {
+        self.check_project(scope, needs).await
+    }
+}
+
+impl Gcp {
+    /// What we hold on a project holds for all that is in it.
+    pub(crate) async fn check_project(&self, scope: &Scope, needs: &Permissions) -> Vec<Check> {
+        let Scope::Project(project) = scope else { return Vec::new() };
+        let names = names(needs);
+        let held = match self.clients().await {
+            Ok(clients) => home::held(&self.access, &clients.credentials, project, &names).await,
+            Err(error) => Err(error),
+        };
+        lines(&format!("project {project}"), &names, &held)
+    }
+}
+
+/// Each permission once.
+pub(crate) fn names(needs: &Permissions) -> Vec<&'static str> {
+    let all = needs.plan.iter().chain(needs.apply).chain(needs.revert);
+    let names: BTreeSet<_> =
+        all.filter_map(|one| if let Permission::Gcp(name) = one { Some(*name) } else { None }).collect();
+    names.into_iter().collect()
 }
 
 pub(crate) fn lines(on: &str, asked: &[&str], held: &Result<Vec<String>>) -> Vec<Check> {

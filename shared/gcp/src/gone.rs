@@ -57,4 +57,8 @@ impl Cloud<GceInstance> for GcpOrGone {
     async fn check(&self, api: &GceApi, target: &GceInstance, needs: &Permissions) -> Vec<Check> {
         self.0.check(api, target, needs).await
     }
+
+    async fn check_scope(&self, scope: &Scope, needs: &Permissions) -> Vec<Check> {
+        self.0.check_project(scope, needs).await
+    }
 }

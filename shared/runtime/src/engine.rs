@@ -191,11 +191,6 @@ impl<R: Responder> Engine<R> {
         self.driver.check_ledger().boxed().await
     }
 
-    /// The scope where no guard gives one.
-    pub(crate) async fn home(&self) -> Result<Scope> {
-        self.driver.cloud().home().boxed().await
-    }
-
     /// The brake.
     pub(crate) async fn brake(&self) -> Result<Option<Brake>> {
         stanch_core::brake(&*self.store).await

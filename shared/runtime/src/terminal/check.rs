@@ -21,21 +21,21 @@ pub(super) fn run<R: Responder>(parts: &Parts<R>, args: &CheckArgs, out: &mut Ou
     Ok(u8::from(checks.iter().any(|check| !check.ok)))
 }
 
-/// What can be tried without a target.
+/// Without a target: whether it could act in each account, project and cluster of its scope, as it is deployed. A
+/// schedule asks for this, too.
 async fn around<R: Responder>(engine: &Engine<R>) -> Vec<Check> {
-    let (home, brake) = futures::join!(engine.home(), engine.brake());
-    let check = |what: &str, ok, detail| Check { what: what.to_owned(), ok, detail };
-    vec![
-        match home {
-            Ok(scope) => check("credentials", true, format!("our own scope is {scope}")),
-            Err(error) => check("credentials", false, error.to_string()),
-        },
-        match brake {
-            Ok(Some(brake)) if brake.on => {
-                check("ledger", false, format!("the brake is on since {} by {}", brake.since, brake.by))
-            }
-            Ok(_) => check("ledger", true, "it answers, and the brake is off".to_owned()),
-            Err(error) => check("ledger", false, error.to_string()),
-        },
-    ]
+    let (scopes, ledger) = futures::join!(engine.check_scopes(), engine.check_ledger());
+    let red = |what: &str, detail| Check { what: what.to_owned(), ok: false, detail };
+    let mut checks = match scopes {
+        Ok(scopes) if scopes.is_empty() => vec![red("scope", "the guard lists nothing to act in".to_owned())],
+        Ok(scopes) => scopes
+            .into_iter()
+            .flat_map(|(scope, checks)| {
+                checks.into_iter().map(move |check| Check { what: format!("{scope} {}", check.what), ..check })
+            })
+            .collect(),
+        Err(error) => vec![red("credentials", error.to_string())],
+    };
+    checks.push(ledger);
+    checks
 }

@@ -137,7 +137,7 @@ pub(super) fn checks(checks: &[Check], with_target: bool, colour: bool) -> Strin
         })
         .collect();
     if !with_target {
-        lines.push(ink.dim("Name a target to have the permissions checked."));
+        lines.push(ink.dim("Name a target to have it checked, too, and the permissions to undo."));
     }
     lines.join("\n") + "\n"
 }

@@ -109,7 +109,9 @@ fn it_explains_checks_and_brakes() -> Outcome {
     let checks: Value =
         serde_json::from_slice(&run(&place, &["check", "--namespace", "web", "--name", "a", "--json"])?.stdout)?;
     assert!(checks.as_array().is_some_and(|it| it.len() == 2 && it.iter().all(|line| line["ok"] == true)), "{checks}");
-    assert_eq!(run(&place, &["check"])?.status.code(), Some(0));
+    let out = run(&place, &["check"])?;
+    assert_eq!(out.status.code(), Some(0));
+    assert!(text(&out.stdout).contains("ok       context: reach it: open"), "{}", text(&out.stdout));
 
     let out = run(&place, &["brake", "on"])?;
     assert!(text(&out.stdout).contains("local:alice"), "{}", text(&out.stdout));
