@@ -53,7 +53,7 @@ fn missing(tree: &Path, known: &[(&str, &str)]) -> Vec<String> {
     // Which of them events may set off is what these say; by default, none.
     let auto = block(&template, "Auto");
     ask(auto.contains("Default: \"\"\n"), "template.yaml: the parameter Auto must be empty by default".to_owned());
-    for path in ["infra/aws/variables.tf", "infra/gcp/variables.tf"] {
+    for path in ["infra/aws/common.tf", "infra/gcp/common.tf"] {
         let variables = text(path);
         let auto = variables.split("variable \"auto\" {").nth(1).and_then(|rest| rest.split("\n}").next());
         let empty =
@@ -104,7 +104,7 @@ fn tree() -> tempfile::TempDir {
     put(tree.path(), "template.yaml", &template);
     put(tree.path(), "README.md", &rows);
     put(tree.path(), "docs/permissions.md", &rows);
-    for path in ["infra/aws/variables.tf", "infra/gcp/variables.tf"] {
+    for path in ["infra/aws/common.tf", "infra/gcp/common.tf"] {
         put(tree.path(), path, "variable \"auto\" {\n  type    = set(string)\n  default = []\n}\n");
     }
     tree
@@ -129,8 +129,8 @@ fn whatever_is_missing_is_named() {
         ("template.yaml", "aws-stop: template.yaml has no AwsStopFunction"),
         ("template.yaml", "k8s-tag: template.yaml has no K8sTagCheck"),
         ("template.yaml", "template.yaml: the parameter Auto must be empty by default"),
-        ("infra/aws/variables.tf", "infra/aws/variables.tf: the variable auto must be empty by default"),
-        ("infra/gcp/variables.tf", "infra/gcp/variables.tf: the variable auto must be empty by default"),
+        ("infra/aws/common.tf", "infra/aws/common.tf: the variable auto must be empty by default"),
+        ("infra/gcp/common.tf", "infra/gcp/common.tf: the variable auto must be empty by default"),
     ] {
         let tree = tree();
         fs::remove_file(tree.path().join(path)).unwrap();
@@ -168,9 +168,9 @@ fn an_order_responder_that_something_sets_off_is_named() {
             "k8s-end: infra/k8s/in-cluster/responders/k8s-end.yaml gives an order responder a default trigger",
         ),
         (
-            "infra/aws/variables.tf",
+            "infra/aws/common.tf",
             "variable \"auto\" {\n  default = [\"aws-stop\"]\n}\n",
-            "infra/aws/variables.tf: the variable auto must be empty by default",
+            "infra/aws/common.tf: the variable auto must be empty by default",
         ),
     ] {
         let tree = tree();
