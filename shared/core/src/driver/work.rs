@@ -295,10 +295,16 @@ impl<R: Responder> Driver<R> {
                     (ours, accepted) = (true, true);
                     hidden_until = Some(clock::after(self.clock.now(), lag));
                 }
-                Err(error) if error.kind() == Kind::Throttled && self.clock.now() < patient_until => {
+                Err(error) if error.kind() == Kind::Throttled && slot.patience() > Duration::ZERO => {
+                    let left = clock::until(self.clock.now(), patient_until);
+                    if left.is_zero() {
+                        return task.outcome(Progress::Failed, None, Some(error));
+                    }
                     held = HELD_MOST.min(held + 1);
                     let wait = error.wait().unwrap_or(Duration::from_secs(held.into()))
                         + Duration::from_millis(self.clock.chance() % 100);
+                    // The last try is made when patience ends, whatever the server says.
+                    let wait = wait.min(left);
                     if self.too_late(clock::before(deadline, wait)) {
                         return task.outcome(Progress::Failed, None, Some(error));
                     }

@@ -368,6 +368,27 @@ async fn faults_are_tried_again_or_reported_and_never_claimed() {
     assert_eq!(room.all(), [1, 2, 3]);
 }
 
+/// What is held back is asked for again for as long as there is patience, and not a try longer.
+#[tokio::test]
+async fn patience_ends_when_it_says() {
+    let room = Shared::new();
+    room.turn(world::SLOW, 1);
+    room.fail_writes(&[Kind::Throttled; 100]);
+    let mut request = order(&room, Mode::Apply, "inc-1");
+    request.order.options = serde_json::json!({"slow": true});
+    let begun = room.now();
+    let report = driver(&room).run(&request).await;
+    assert_eq!((report.status, report.error), (Status::Failed, Some(Kind::Throttled)), "{report:#?}");
+    let waited = room.now().duration_since(begun).unsigned_abs();
+    assert!(waited >= world::PATIENCE && waited < world::PATIENCE + Duration::from_millis(100), "{waited:?}");
+    assert_eq!((room.writes(), room.dial(world::SLOW)), (0, 1));
+
+    // Once it is let through, a repeat goes on.
+    room.fail_writes(&[Kind::Throttled; 2]);
+    assert_eq!(driver(&room).run(&request).await.status, Status::Applied);
+    assert_eq!(room.dial(world::SLOW), 0);
+}
+
 #[tokio::test]
 async fn close_to_the_deadline_nothing_is_started() {
     let room = Shared::new();

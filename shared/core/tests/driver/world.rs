@@ -190,6 +190,10 @@ pub enum Dial {
 /// Between two positions: only a turn that was not finished leaves it.
 pub const HALFWAY: i64 = 99;
 
+/// A dial that is waited for.
+pub const SLOW: &str = "slow";
+pub const PATIENCE: Duration = Duration::from_secs(7);
+
 pub struct Panel(pub Arc<Shared>);
 
 impl Slot for Dial {
@@ -259,6 +263,10 @@ impl Slot for Dial {
     fn lag(&self) -> Duration {
         if matches!(self, Self::Photo) { Duration::from_secs(30) } else { Duration::ZERO }
     }
+
+    fn patience(&self) -> Duration {
+        if self.name() == SLOW { PATIENCE } else { Duration::ZERO }
+    }
 }
 
 impl Dial {
@@ -305,6 +313,7 @@ impl Cloud<Node> for Room {
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     photo: bool,
+    slow: bool,
 }
 
 impl Responder for Zero {
@@ -325,6 +334,9 @@ impl Responder for Zero {
             before: scene.facts.get(name).copied().unwrap_or(0),
             after: 0,
         };
+        if scene.options.slow {
+            return Ok(Plan::empty().then([turn(SLOW)]));
+        }
         let taken = scene.facts.get("photo").copied().unwrap_or(0);
         let photo = scene.options.photo.then_some(Change { slot: Dial::Photo, before: taken, after: 1 });
         Ok(Plan::empty()
