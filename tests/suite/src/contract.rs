@@ -9,6 +9,7 @@ use stanch_core::{
     set_brake,
 };
 use stanch_range::proxy::{Fault, Proxy};
+use tokio::runtime::Handle;
 
 /// How long a call may take where one hangs: less than a lease lasts.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -120,18 +121,49 @@ impl<'a, B: Bed> Trial<'a, B> {
     }
 }
 
+const KILLS: [Fault; 2] = [Fault::KillBefore, Fault::KillAfter];
+const FAULTS: [Fault; 5] = [Fault::Throttle, Fault::Status(500), Fault::Reset, Fault::AnswerLost, Fault::Hang];
+
 /// All clauses, one after the other.
 pub async fn contract<B: Bed>(bed: &B) {
+    behaviour(bed).await;
+    for fault in KILLS {
+        killed_at_any_call_it_converges(bed, fault).await;
+    }
+    for fault in FAULTS {
+        faults_never_become_claims(bed, fault).await;
+    }
+}
+
+/// The same, each fault on a bed of its own and all of them at once: most of the time is waiting.
+///
+/// # Panics
+/// Outside of a runtime with several threads, and where a clause does not hold.
+pub fn contract_at_once<B: Bed>(bed: impl Fn() -> B + Sync) {
+    let (runtime, bed) = (Handle::current(), &bed);
+    let runtime = &runtime;
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| runtime.block_on(behaviour(&bed())));
+            for fault in KILLS {
+                scope.spawn(move || runtime.block_on(killed_at_any_call_it_converges(&bed(), fault)));
+            }
+            for fault in FAULTS {
+                scope.spawn(move || runtime.block_on(faults_never_become_claims(&bed(), fault)));
+            }
+        });
+    });
+}
+
+async fn behaviour<B: Bed>(bed: &B) {
     plan_only_reads(bed).await;
     apply_twice_is_once_and_revert_restores(bed).await;
     lost_containment_is_brought_back(bed).await;
     drift_is_refused(bed).await;
-    killed_at_any_call_it_converges(bed).await;
     fifty_redeliveries_at_once(bed).await;
     two_incidents(bed).await;
     observe_and_brake_write_nothing(bed).await;
     the_sixth_target_is_refused(bed).await;
-    faults_never_become_claims(bed).await;
 }
 
 fn assert_only_reads(proxy: &Proxy) {
@@ -212,32 +244,30 @@ async fn drift_is_refused<B: Bed>(bed: &B) {
     }
 }
 
-async fn killed_at_any_call_it_converges<B: Bed>(bed: &B) {
-    for fault in [Fault::KillBefore, Fault::KillAfter] {
-        let mut survived = false;
-        for n in 1..=MOST_CALLS {
-            let trial = Trial::new(bed);
-            let (target, inc) = (bed.target(), incident("inc-kill"));
-            let before = bed.state(&target);
-            let place = format!("{fault:?} at call {n}");
-            survived = trial.run_killed(n, fault, &trial.order(Mode::Apply, &inc, &target)).await.is_some();
+async fn killed_at_any_call_it_converges<B: Bed>(bed: &B, fault: Fault) {
+    let mut survived = false;
+    for n in 1..=MOST_CALLS {
+        let trial = Trial::new(bed);
+        let (target, inc) = (bed.target(), incident("inc-kill"));
+        let before = bed.state(&target);
+        let place = format!("{fault:?} at call {n}");
+        survived = trial.run_killed(n, fault, &trial.order(Mode::Apply, &inc, &target)).await.is_some();
 
-            let next = trial.run(Mode::Apply, &inc, &target).await;
-            assert!(matches!(next.status, Status::Applied | Status::Already), "{place}: {next:#?}");
-            bed.assert_contained(&bed.state(&target));
+        let next = trial.run(Mode::Apply, &inc, &target).await;
+        assert!(matches!(next.status, Status::Applied | Status::Already), "{place}: {next:#?}");
+        bed.assert_contained(&bed.state(&target));
 
-            if !B::KEEPS {
-                trial.run_killed(n, fault, &trial.order(Mode::Revert, &inc, &target)).await;
-                let back = trial.run(Mode::Revert, &inc, &target).await;
-                assert!(matches!(back.status, Status::Reverted | Status::Already), "{place}: {back:#?}");
-                assert_eq!(bed.state(&target), before, "{place}");
-            }
-            if survived {
-                break;
-            }
+        if !B::KEEPS {
+            trial.run_killed(n, fault, &trial.order(Mode::Revert, &inc, &target)).await;
+            let back = trial.run(Mode::Revert, &inc, &target).await;
+            assert!(matches!(back.status, Status::Reverted | Status::Already), "{place}: {back:#?}");
+            assert_eq!(bed.state(&target), before, "{place}");
         }
-        assert!(survived, "the run makes more than {MOST_CALLS} calls");
+        if survived {
+            break;
+        }
     }
+    assert!(survived, "the run makes more than {MOST_CALLS} calls");
 }
 
 async fn fifty_redeliveries_at_once<B: Bed>(bed: &B) {
@@ -324,25 +354,23 @@ async fn the_sixth_target_is_refused<B: Bed>(bed: &B) {
 
 /// Each call in turn is throttled, answered 500, reset, carried out without an answer, or hangs: the outcome is applied
 /// after a retry, or a typed failure and no claim.
-async fn faults_never_become_claims<B: Bed>(bed: &B) {
-    for fault in [Fault::Throttle, Fault::Status(500), Fault::Reset, Fault::AnswerLost, Fault::Hang] {
-        for n in 1..=MOST_CALLS {
-            let trial = Trial::new(bed);
-            let (target, inc) = (bed.target(), incident("inc-fault"));
-            bed.proxy().clear();
-            bed.proxy().fault_at(n, fault);
-            let request = trial.order(Mode::Apply, &inc, &target);
-            let report = match fault {
-                Fault::Hang => trial.run_hung(&request).await,
-                _ => trial.process().run(&request).await,
-            };
-            let reached = bed.proxy().calls().iter().any(|call| call.fault.is_some());
-            bed.proxy().clear();
-            assert_eq!(report.status, Status::Applied, "{fault:?} at call {n}: {report:#?}");
-            bed.assert_contained(&bed.state(&target));
-            if !reached {
-                break;
-            }
+async fn faults_never_become_claims<B: Bed>(bed: &B, fault: Fault) {
+    for n in 1..=MOST_CALLS {
+        let trial = Trial::new(bed);
+        let (target, inc) = (bed.target(), incident("inc-fault"));
+        bed.proxy().clear();
+        bed.proxy().fault_at(n, fault);
+        let request = trial.order(Mode::Apply, &inc, &target);
+        let report = match fault {
+            Fault::Hang => trial.run_hung(&request).await,
+            _ => trial.process().run(&request).await,
+        };
+        let reached = bed.proxy().calls().iter().any(|call| call.fault.is_some());
+        bed.proxy().clear();
+        assert_eq!(report.status, Status::Applied, "{fault:?} at call {n}: {report:#?}");
+        bed.assert_contained(&bed.state(&target));
+        if !reached {
+            break;
         }
     }
 }

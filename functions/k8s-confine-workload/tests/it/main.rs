@@ -4,10 +4,7 @@
 use k8s_confine_workload::K8sConfineWorkload;
 use serde_json::{Value, json};
 use stanch_core::{Kind, Mode, Status, Target};
-use stanch_suite::{
-    contract::contract,
-    kube::{self, Cluster, KubeBed, Subject, least_privilege, remaining},
-};
+use stanch_suite::kube::{self, Cluster, Subject, least_privilege, remaining};
 
 const ISOLATOR: &str = "example.com.node-restriction.kubernetes.io/type";
 
@@ -34,7 +31,7 @@ async fn all(cluster: &Cluster) {
     a_sandbox(cluster).await;
     what_cannot_be_confined(cluster).await;
     the_pods_that_are_replaced_are_named(cluster).await;
-    contract(&KubeBed::new(cluster, &Deployments)).await;
+    kube::contract(cluster, &Deployments);
     rights(cluster).await;
 }
 

@@ -38,7 +38,7 @@ async fn all(cluster: &Cluster) {
     jobs_are_suspended_and_made_again(cluster).await;
     who_would_make_it_again_is_named(cluster).await;
     promises::rights(cluster).await;
-    promises::contract(cluster).await;
+    promises::contract(cluster);
 }
 
 /// What a person gave of a workload, without what the server and its controllers fill in.

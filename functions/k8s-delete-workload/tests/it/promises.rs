@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stanch_core::Target;
-use stanch_suite::kube::{Cluster, KubeBed, Right, Subject, least_privilege_of, workload};
+use stanch_suite::kube::{self, Cluster, Right, Subject, least_privilege_of, workload};
 
 use k8s_delete_workload::K8sDeleteWorkload;
 
@@ -50,8 +50,8 @@ fn set_with_volumes(cluster: &Cluster, namespace: &str) -> Target {
     workload("StatefulSet", namespace, "bare")
 }
 
-pub(crate) async fn contract(cluster: &Cluster) {
-    stanch_suite::contract::contract(&KubeBed::new(cluster, &Deleted)).await;
+pub(crate) fn contract(cluster: &Cluster) {
+    kube::contract(cluster, &Deleted);
 }
 
 struct Deleted;

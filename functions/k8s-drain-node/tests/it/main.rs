@@ -38,7 +38,7 @@ async fn all(cluster: &Cluster) {
     the_rate_is_kept(cluster).await;
     a_virtual_node_is_no_node(cluster).await;
     promises::rights(cluster).await;
-    promises::contract(cluster).await;
+    promises::contract(cluster);
 }
 
 fn said(report: &Report) -> String {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stanch_core::Target;
-use stanch_suite::kube::{Cluster, KubeBed, Right, Subject, least_privilege_of, node, pod};
+use stanch_suite::kube::{self, Cluster, Right, Subject, least_privilege_of, node, pod};
 
 use k8s_drain_node::K8sDrainNode;
 
@@ -24,8 +24,8 @@ pub(crate) async fn rights(cluster: &Cluster) {
     .await;
 }
 
-pub(crate) async fn contract(cluster: &Cluster) {
-    stanch_suite::contract::contract(&KubeBed::new(cluster, &Drained { cluster })).await;
+pub(crate) fn contract(cluster: &Cluster) {
+    kube::contract(cluster, &Drained { cluster });
 }
 
 struct Drained<'a> {

@@ -40,7 +40,7 @@ async fn all(cluster: &Cluster) {
     a_foreign_object_is_left_alone(cluster).await;
     weakened::builtin(cluster).await;
     weakened::other_options(cluster).await;
-    promises::contract(cluster).await;
+    promises::contract(cluster);
     with_kyverno(cluster).await;
     promises::rights(cluster).await;
 }

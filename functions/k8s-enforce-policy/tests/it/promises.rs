@@ -3,12 +3,12 @@
 use k8s_enforce_policy::K8sEnforcePolicy;
 use serde_json::{Value, json};
 use stanch_core::Target;
-use stanch_suite::kube::{self, Cluster, KubeBed, Scene, Subject, least_privilege_of, scene_for};
+use stanch_suite::kube::{self, Cluster, Scene, Subject, least_privilege_of, scene_for};
 
 use crate::VALIDATING;
 
-pub(crate) async fn contract(cluster: &Cluster) {
-    stanch_suite::contract::contract(&KubeBed::new(cluster, &Namespaces)).await;
+pub(crate) fn contract(cluster: &Cluster) {
+    kube::contract(cluster, &Namespaces);
 }
 
 pub(crate) async fn rights(cluster: &Cluster) {

@@ -44,7 +44,7 @@ async fn all(cluster: &Cluster) {
     exceptions_have_a_policy_of_their_own(cluster).await;
     out_of_service(cluster).await;
     ourselves_never(cluster).await;
-    promises::contract(cluster).await;
+    promises::contract(cluster);
     engines::all(cluster).await;
     promises::rights(cluster).await;
 }

@@ -3,12 +3,12 @@
 use k8s_isolate_pod::K8sIsolatePod;
 use serde_json::{Value, json};
 use stanch_core::Target;
-use stanch_suite::kube::{self, Cluster, KubeBed, Subject, least_privilege};
+use stanch_suite::kube::{self, Cluster, Subject, least_privilege};
 
 use crate::{ISOLATE, engines, evaluator::allowed_flows, policy, view};
 
-pub(crate) async fn contract(cluster: &Cluster) {
-    stanch_suite::contract::contract(&KubeBed::new(cluster, &Pods)).await;
+pub(crate) fn contract(cluster: &Cluster) {
+    kube::contract(cluster, &Pods);
 }
 
 pub(crate) async fn rights(cluster: &Cluster) {

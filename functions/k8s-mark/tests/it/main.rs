@@ -5,10 +5,7 @@ use k8s_mark::K8sMark;
 use serde_json::{Value, json};
 use stanch_core::{Kind, Mode, Order, Status, Target};
 use stanch_k8s::{EXEMPT_NAMESPACE, EXEMPT_NODE};
-use stanch_suite::{
-    contract::contract,
-    kube::{self, CUSTOM, Cluster, KubeBed, Subject, least_privilege, remaining},
-};
+use stanch_suite::kube::{self, CUSTOM, Cluster, Subject, least_privilege, remaining};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_simulator() {
@@ -33,7 +30,7 @@ async fn all(cluster: &Cluster) {
     another_record_s_marks_stay(cluster).await;
     bad_options_are_refused(cluster).await;
     the_twenty_sixth_pod_is_too_many(cluster).await;
-    contract(&KubeBed::new(cluster, &Pods)).await;
+    kube::contract(cluster, &Pods);
     least_privilege::<K8sMark>(
         cluster,
         &[

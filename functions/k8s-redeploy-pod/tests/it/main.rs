@@ -35,7 +35,7 @@ async fn all(cluster: &Cluster) {
     a_partition_holds_the_former_revision(cluster).await;
     nobody_makes_a_bare_pod_again(cluster).await;
     promises::rights(cluster).await;
-    promises::contract(cluster).await;
+    promises::contract(cluster);
 }
 
 /// The pod under its full name.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stanch_core::Target;
-use stanch_suite::kube::{Cluster, KubeBed, Right, Subject, least_privilege_of, pod};
+use stanch_suite::kube::{self, Cluster, Right, Subject, least_privilege_of, pod};
 
 use k8s_redeploy_pod::K8sRedeployPod;
 
@@ -43,8 +43,8 @@ fn of_a_replication_controller(cluster: &Cluster, namespace: &str) -> Target {
     pod(namespace, &name)
 }
 
-pub(crate) async fn contract(cluster: &Cluster) {
-    stanch_suite::contract::contract(&KubeBed::new(cluster, &Owned)).await;
+pub(crate) fn contract(cluster: &Cluster) {
+    kube::contract(cluster, &Owned);
 }
 
 struct Owned;

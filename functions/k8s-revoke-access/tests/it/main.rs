@@ -43,7 +43,7 @@ async fn all(cluster: &Cluster) {
     what_the_cluster_stands_on_is_refused(cluster).await;
     those_who_did_not_sign_in(cluster).await;
     promises::rights(cluster).await;
-    promises::contract(cluster).await;
+    promises::contract(cluster);
 }
 
 fn subject(who: KubeWho) -> Target {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stanch_core::Target;
-use stanch_suite::kube::{Cluster, KubeBed, Subject, account, least_privilege};
+use stanch_suite::kube::{self, Cluster, Subject, account, least_privilege};
 
 use k8s_revoke_access::K8sRevokeAccess;
 
@@ -24,8 +24,8 @@ pub(crate) async fn rights(cluster: &Cluster) {
     least_privilege::<K8sRevokeAccess>(cluster, &[(&[], &scene)]).await;
 }
 
-pub(crate) async fn contract(cluster: &Cluster) {
-    stanch_suite::contract::contract(&KubeBed::new(cluster, &Bound)).await;
+pub(crate) fn contract(cluster: &Cluster) {
+    kube::contract(cluster, &Bound);
 }
 
 struct Bound;

@@ -40,7 +40,7 @@ async fn all(cluster: &Cluster) {
     it_goes_on_under_another_name(cluster).await;
     a_second_rotation_waits(cluster).await;
     promises::rights(cluster).await;
-    promises::contract(cluster).await;
+    promises::contract(cluster);
 }
 
 /// An account with a binding.

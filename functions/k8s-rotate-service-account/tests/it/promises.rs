@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use stanch_core::Target;
-use stanch_suite::kube::{Cluster, KubeBed, Right, Subject, account, least_privilege_of};
+use stanch_suite::kube::{self, Cluster, Right, Subject, account, least_privilege_of};
 
 use k8s_rotate_service_account::K8sRotateServiceAccount;
 
@@ -40,8 +40,8 @@ pub(crate) async fn rights(cluster: &Cluster) {
     .await;
 }
 
-pub(crate) async fn contract(cluster: &Cluster) {
-    stanch_suite::contract::contract(&KubeBed::new(cluster, &Rotated)).await;
+pub(crate) fn contract(cluster: &Cluster) {
+    kube::contract(cluster, &Rotated);
 }
 
 struct Rotated;

@@ -11,7 +11,10 @@ use stanch_range::{
 };
 
 use super::{Cluster, Server, declared};
-use crate::{contract::Bed, memory::Memory};
+use crate::{
+    contract::{Bed, contract_at_once},
+    memory::Memory,
+};
 
 /// What is a responder's own under the contract; see [`Bed`].
 pub trait Subject: Sync {
@@ -58,6 +61,14 @@ impl<'a, S: Subject> KubeBed<'a, S> {
         let proxy = proxy.expect("a proxy");
         Self { cluster, subject, proxy, token, responder: PhantomData }
     }
+}
+
+/// The contract, see [`contract_at_once`].
+///
+/// # Panics
+/// Where a clause does not hold.
+pub fn contract<S: Subject>(cluster: &Cluster, subject: &S) {
+    contract_at_once(|| KubeBed::new(cluster, subject));
 }
 
 impl<S: Subject> Bed for KubeBed<'_, S> {

@@ -23,7 +23,7 @@ use stanch_range::{
     kube::{Kube as Simulator, Rule},
 };
 
-pub use bed::{KubeBed, Subject};
+pub use bed::{KubeBed, Subject, contract};
 pub use rights::{Scene, least_privilege, least_privilege_of, scene_for};
 pub use ward::{Ward, claim, remaining};
 pub use workloads::CUSTOM;
