@@ -153,7 +153,11 @@ impl Cluster {
 
     /// The service account of that name, where no controller makes it.
     pub fn account(&self, namespace: &str, name: &str) {
-        if self.get("v1/serviceaccounts", namespace, name).is_none() {
+        let there = || self.get("v1/serviceaccounts", namespace, name).is_some();
+        if self.is_real() && name == "default" {
+            // Its controller is about to make it.
+            self.until("the default account is there", there);
+        } else if !there() {
             self.create("v1/serviceaccounts", namespace, name, &json!({}));
         }
     }
