@@ -300,11 +300,8 @@ impl<R: Responder> Driver<R> {
                     if left.is_zero() {
                         return task.outcome(Progress::Failed, None, Some(error));
                     }
-                    held = HELD_MOST.min(held + 1);
-                    let wait = error.wait().unwrap_or(Duration::from_secs(held.into()))
-                        + Duration::from_millis(self.clock.chance() % 100);
                     // The last try is made when patience ends, whatever the server says.
-                    let wait = wait.min(left);
+                    let wait = held_back(&mut held, &error, self.clock.chance()).min(left);
                     if self.too_late(clock::before(deadline, wait)) {
                         return task.outcome(Progress::Failed, None, Some(error));
                     }
@@ -348,6 +345,12 @@ impl<R: Responder> Driver<R> {
         self.clock.pause(wait).await;
         Ok(())
     }
+}
+
+/// How long a write waits that is held back: as the server says, else longer each time.
+fn held_back(held: &mut u32, error: &Error, chance: u64) -> Duration {
+    *held = HELD_MOST.min(*held + 1);
+    error.wait().unwrap_or(Duration::from_secs((*held).into())) + Duration::from_millis(chance % 100)
 }
 
 /// A write that was accepted and whose effect is still to come.
