@@ -29,9 +29,10 @@ use crate::{
 
 /// Messages at once. Each may hold the clients of another account or cluster.
 const AT_ONCE: i64 = 16;
-/// How long a message is kept from others once its consumer has died: as long as the ledger's own lease, so that what a
-/// crash left half done is resumed as soon as it may be. The client renews it in time while a message is dealt with.
-const MESSAGE_LEASE: Duration = Duration::from_secs(30);
+/// How long a message is kept from others once its consumer has died: a little longer than the ledger's own lease, so that
+/// what a crash left half done is resumed as soon as it may be, and at the first try. The client renews it in time while a
+/// message is dealt with.
+const MESSAGE_LEASE: Duration = Duration::from_secs(40);
 /// A message that is given back comes again at once; the lease or the throttle behind it does not end at once.
 const BEFORE_GIVING_BACK: Duration = Duration::from_secs(5);
 /// Kubernetes kills thirty seconds after SIGTERM, Cloud Run worker pools after ten.

@@ -123,7 +123,15 @@ async fn a_scheduled_check_is_red_or_green_for_each_scope() -> Outcome {
         let sandbox = start(&place, &[("STANCH_GUARD", guard)])?;
         let answer = sandbox.invoke(&json!({"mode": "check"}), PATIENCE).await.result.map_err(|e| format!("{e:?}"))?;
         assert_eq!(answer["status"], status, "{guard}: {answer}");
-        let lines: Vec<Value> = sandbox.logs().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let mut lines: Vec<Value> = Vec::new();
+        // What it logged may come after its answer; this line is its last.
+        for _ in 0..200 {
+            lines = sandbox.logs().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+            if lines.iter().any(|line| line.get("all_green").is_some()) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let said = |name: &str| lines.iter().filter(|line| line.get(name).is_some()).cloned().collect::<Vec<_>>();
         let of_scope = |line: &Value| (line["scope"].as_str().unwrap_or_default().to_owned(), line["green"].clone());
         let wanted: Vec<_> = scopes.iter().map(|(scope, green)| ((*scope).to_owned(), json!(green))).collect();

@@ -10,9 +10,9 @@ use crate::{
     support::{Outcome, Place, Process, falco, order},
 };
 
-/// A message whose consumer died comes again when its lease ends, after half a minute; the ledger's own lease ends about
+/// A message whose consumer died comes again when its lease ends, after 40 seconds; the ledger's own lease has ended by
 /// then. A busy machine and the emulator take their time.
-const REDELIVERY: Duration = Duration::from_secs(150);
+const REDELIVERY: Duration = Duration::from_secs(240);
 
 async fn until(limit: Duration, what: &str, holds: impl Fn() -> bool) {
     let end = Instant::now() + limit;
