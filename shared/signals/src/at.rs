@@ -5,16 +5,18 @@ use std::str::FromStr;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use stanch_core::{Error, Result};
 
-use crate::document::{Document, Keys, Members};
+use crate::document::{Document, Found, Keys, Members};
 
 /// A place in a document. What is absent, and what is null, has no value and can still be named.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct At<'a> {
     document: &'a Document<'a>,
     /// Where its value starts; of what is absent, where the object starts that it is not in.
-    start: usize,
+    start: u32,
     /// Where its value ends; `start` of what is absent or null.
-    end: usize,
+    end: u32,
+    /// Is it a text that may have escapes?
+    escaped: bool,
     /// The keys that lead from `start` to what is absent.
     absent: [&'static str; 3],
     either_case: bool,
@@ -22,12 +24,13 @@ pub(crate) struct At<'a> {
 
 impl<'a> At<'a> {
     /// A value of a document, from its first byte to behind its last one.
-    pub(crate) fn new(document: &'a Document<'a>, start: usize, end: usize) -> Self {
-        Self { document, start, end, absent: [""; 3], either_case: false }.without_null()
+    pub(crate) fn new(document: &'a Document<'a>, start: u32, end: u32, escaped: bool) -> Self {
+        Self { document, start, end, escaped, absent: [""; 3], either_case: false }.without_null()
     }
 
     fn without_null(mut self) -> Self {
-        if self.raw() == Some("null") {
+        // Nothing else begins so.
+        if self.first() == Some(b'n') {
             self.end = self.start;
         }
         self
@@ -50,11 +53,11 @@ impl<'a> At<'a> {
 
     /// The value as it is written.
     pub(crate) fn raw(&self) -> Option<&'a str> {
-        self.document.text().get(self.start..self.end).filter(|raw| !raw.is_empty())
+        self.document.text().get(self.start as usize..self.end as usize).filter(|raw| !raw.is_empty())
     }
 
     fn first(&self) -> Option<u8> {
-        self.raw()?.bytes().next()
+        if self.is_present() { self.document.text().as_bytes().get(self.start as usize).copied() } else { None }
     }
 
     /// Is it an object?
@@ -80,9 +83,9 @@ impl<'a> At<'a> {
             Some(_) => return Err(self.wrong("must be an object")),
         }
         match self.document.find(self.start, self.end, key, self.either_case) {
-            [None, _] => Ok(self.without(key)),
-            [Some((start, end)), None] => Ok(self.child(start, end)),
-            [Some(_), Some(_)] => Err(self.without(key).wrong("stands twice, in two spellings")),
+            Found::Nothing => Ok(self.without(key)),
+            Found::One(it) => Ok(self.child(it.start, it.end, it.escaped)),
+            Found::Two => Err(self.without(key).wrong("stands twice, in two spellings")),
         }
     }
 
@@ -106,8 +109,9 @@ impl<'a> At<'a> {
     pub(crate) fn entries(&self) -> impl Iterator<Item = (At<'a>, At<'a>)> {
         let object = if self.is_object() { *self } else { self.absent() };
         object.members().map(move |it| {
-            let (start, end) = it.quoted_key();
-            (object.child(start, end), object.child(it.start, it.end))
+            // The key as a value, quotes and all.
+            let key = object.child(it.key.saturating_sub(1), it.key_end + 1, it.key_escaped);
+            (key, object.child(it.start, it.end, it.escaped))
         })
     }
 
@@ -115,8 +119,8 @@ impl<'a> At<'a> {
         Members::of(self.document, self.start, self.end)
     }
 
-    fn child(&self, start: usize, end: usize) -> Self {
-        Self { start, end, absent: [""; 3], ..*self }.without_null()
+    fn child(&self, start: u32, end: u32, escaped: bool) -> Self {
+        Self { start, end, escaped, absent: [""; 3], ..*self }.without_null()
     }
 
     fn without(&self, key: &'static str) -> Self {
@@ -145,17 +149,20 @@ impl<'a> At<'a> {
     pub(crate) fn each(&self) -> Result<impl Iterator<Item = At<'a>>> {
         let at = *self;
         match self.first() {
-            None | Some(b'[') => Ok(self.members().map(move |it| at.child(it.start, it.end))),
+            None | Some(b'[') => Ok(self.members().map(move |it| at.child(it.start, it.end, it.escaped))),
             Some(_) => Err(self.wrong("must be a list")),
         }
     }
 
     /// A text.
     pub(crate) fn text(&self) -> Result<Option<&'a str>> {
-        let Some(raw) = self.raw() else { return Ok(None) };
-        match raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) {
-            Some(raw) => Ok(Some(self.document.unescaped(raw))),
-            None => Err(self.wrong("must be text")),
+        match self.first() {
+            None => Ok(None),
+            Some(b'"') => {
+                let raw = self.document.text().get(self.start as usize + 1..self.end as usize - 1).unwrap_or_default();
+                Ok(Some(if self.escaped { self.document.unescaped(raw) } else { raw }))
+            }
+            Some(_) => Err(self.wrong("must be text")),
         }
     }
 

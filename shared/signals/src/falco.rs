@@ -136,6 +136,9 @@ impl<'a> Fields<'a> {
     fn one(&self, keys: [&'static str; 2]) -> Result<At<'a>> {
         let [first, second] = keys;
         let (first, second) = (self.get(first)?, self.get(second)?);
+        if !second.is_present() {
+            return Ok(first);
+        }
         agree([(first, first.text()?), (second, second.text()?)])?;
         Ok(if first.is_present() { first } else { second })
     }

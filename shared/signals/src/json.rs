@@ -1,25 +1,30 @@
 //! The strict reading of a document: exactly one JSON value (RFC 8259), no key twice in an object (section 4: what a
 //! reader makes of one is unpredictable, so two readers can be made to disagree), bounded nesting, no lone surrogate,
-//! no number beyond a 64-bit float. It checks and builds nothing: what it keeps while it reads are the keys of the
-//! objects that are open, so what a document holds besides what is asked for costs no memory.
+//! no number beyond a 64-bit float. It builds nothing: what it keeps while it reads is where the members of the objects
+//! stand that are open, and afterwards a table of bounded size has as many of them as it has room for. So what a
+//! document holds besides what is asked for costs no memory.
 
 use std::borrow::Cow;
 
 use stanch_core::{Error, Result};
 
-use crate::{Limits, document::Ends, text::unescape};
+use crate::{
+    Limits,
+    document::{Member, Table, Tag, place, plain_key},
+};
 
 /// Up to here a new key is compared with each one before it; the keys of a larger object are sorted at its end.
 const FEW: usize = 32;
 
-/// Checks that a text is one document within the limits, and notes where its large parts end.
-pub(crate) fn check(text: &str, limits: &Limits, ends: &Ends) -> Result<()> {
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, keys: Keys::new(), limits, ends };
+/// Checks that a text is one document within the limits, and notes where the members of its objects stand.
+pub(crate) fn check(text: &str, limits: &Limits, table: &mut Table) -> Result<()> {
+    let open = Vec::with_capacity(FEW);
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, open, limits, table };
     reader.space();
     if reader.at == reader.bytes.len() {
         return Err(Error::invalid("", "is empty"));
     }
-    let read = reader.value(limits.nesting).and_then(|()| {
+    let read = reader.value(limits.nesting).and_then(|_| {
         reader.space();
         if reader.at == reader.bytes.len() { Ok(()) } else { Err(Fault::Trailing) }
     });
@@ -68,9 +73,10 @@ struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
-    keys: Keys<'a>,
+    /// The members of the objects that are open, innermost last.
+    open: Vec<Member>,
     limits: &'a Limits,
-    ends: &'a Ends,
+    table: &'a mut Table,
 }
 
 impl Reader<'_> {
@@ -96,11 +102,12 @@ impl Reader<'_> {
         }
     }
 
-    fn value(&mut self, left: u32) -> Step {
+    /// Says whether it is a text with an escape.
+    fn value(&mut self, left: u32) -> Result<bool, Fault> {
         match self.peek() {
             Some(b'"') => {
                 self.at += 1;
-                self.string().map(drop)
+                return self.string();
             }
             Some(b'{') => self.object(left.checked_sub(1).ok_or(Fault::Nesting)?),
             Some(b'[') => self.list(left.checked_sub(1).ok_or(Fault::Nesting)?),
@@ -110,7 +117,8 @@ impl Reader<'_> {
             Some(b'n') => self.word(b"null"),
             Some(_) => Err(Fault::Unexpected),
             None => Err(Fault::Ends),
-        }
+        }?;
+        Ok(false)
     }
 
     fn word(&mut self, word: &[u8]) -> Step {
@@ -125,18 +133,24 @@ impl Reader<'_> {
             self.at += 1;
             return Ok(());
         }
-        let open = self.keys.open();
+        let first = self.open.len();
+        // Keys with escapes are compared once, at the end.
+        let mut is_plain = true;
         loop {
             self.take(b'"')?;
-            let name = self.at;
+            let key = self.at;
             let escaped = self.string()?;
-            let key = self.text.get(name..self.at - 1).unwrap_or_default();
-            let key = if escaped { Cow::Owned(unescape(key)) } else { Cow::Borrowed(key) };
-            self.keys.add(open, key, self.limits.members)?;
+            is_plain &= !escaped;
+            self.add(first, (key, self.at - 1), escaped, is_plain)?;
             self.space();
             self.take(b':')?;
             self.space();
-            self.value(left)?;
+            let start = place(self.at);
+            let escaped = self.value(left)?;
+            let end = place(self.at);
+            if let Some(member) = self.open.last_mut() {
+                (member.start, member.end, member.escaped) = (start, end, escaped);
+            }
             self.space();
             match self.peek() {
                 Some(b',') => {
@@ -147,8 +161,48 @@ impl Reader<'_> {
             }
         }
         self.take(b'}')?;
-        self.ends.note(start, self.at);
-        self.keys.close(open)
+        self.close(first, start, is_plain)
+    }
+
+    /// A key of the object whose first member is this one in `open`.
+    fn add(&mut self, first: usize, (key, key_end): (usize, usize), escaped: bool, compare: bool) -> Step {
+        let (text, before) = (self.text, self.open.get(first..).unwrap_or_default());
+        if before.len() >= self.limits.members {
+            return Err(Fault::Members);
+        }
+        let raw = text.get(key..key_end).unwrap_or_default();
+        let tag = Tag::of(&plain_key(raw, escaped));
+        let is_same = |it: &Member| it.tag == tag && raw_key(text, it) == raw;
+        if compare && before.len() < FEW && before.iter().any(is_same) {
+            return Err(Fault::Twice);
+        }
+        let (key, key_end) = (place(key), place(key_end));
+        self.open.push(Member { key, key_end, tag, start: 0, end: 0, key_escaped: escaped, escaped: false });
+        Ok(())
+    }
+
+    /// Compares the keys of an object that were not compared yet, and notes where its members stand.
+    fn close(&mut self, first: usize, start: usize, is_plain: bool) -> Step {
+        let (text, members) = (self.text, self.open.get_mut(first..).unwrap_or_default());
+        let mut is_twice = false;
+        if !is_plain {
+            let mut keys: Vec<Cow<'_, str>> =
+                members.iter().map(|it| plain_key(raw_key(text, it), it.key_escaped)).collect();
+            keys.sort_unstable();
+            is_twice = keys.array_windows().any(|[one, next]| one == next);
+        } else if members.len() > FEW {
+            let key = |it: &Member| (it.tag, raw_key(text, it));
+            members.sort_unstable_by(|one, other| key(one).cmp(&key(other)));
+            is_twice = members.array_windows().any(|[one, next]| key(one) == key(next));
+            members.sort_unstable_by_key(|it| it.start);
+        }
+        if is_twice {
+            return Err(Fault::Twice);
+        }
+        self.table.note(place(start), members);
+        self.table.note_end(place(start), place(self.at));
+        self.open.truncate(first);
+        Ok(())
     }
 
     fn list(&mut self, left: u32) -> Step {
@@ -171,7 +225,7 @@ impl Reader<'_> {
             }
         }
         self.take(b']')?;
-        self.ends.note(start, self.at);
+        self.table.note_end(place(start), place(self.at));
         Ok(())
     }
 
@@ -270,58 +324,8 @@ impl Reader<'_> {
     }
 }
 
-/// The keys of the objects that are open, innermost last.
-struct Keys<'a> {
-    /// A few bytes of each key: most keys differ in them.
-    tags: Vec<u64>,
-    keys: Vec<Cow<'a, str>>,
-}
-
-impl<'a> Keys<'a> {
-    fn new() -> Self {
-        Self { tags: Vec::with_capacity(FEW), keys: Vec::with_capacity(FEW) }
-    }
-
-    fn open(&self) -> usize {
-        self.keys.len()
-    }
-
-    fn add(&mut self, open: usize, key: Cow<'a, str>, most: usize) -> Step {
-        let tag = tag(&key);
-        let tags = self.tags.get(open..).unwrap_or_default();
-        if tags.len() >= most {
-            return Err(Fault::Members);
-        }
-        if tags.len() < FEW && tags.contains(&tag) && self.keys.get(open..).unwrap_or_default().contains(&key) {
-            return Err(Fault::Twice);
-        }
-        self.tags.push(tag);
-        self.keys.push(key);
-        Ok(())
-    }
-
-    fn close(&mut self, open: usize) -> Step {
-        let keys = self.keys.get_mut(open..).unwrap_or_default();
-        if keys.len() > FEW {
-            keys.sort_unstable();
-            if keys.array_windows().any(|[one, next]| one == next) {
-                return Err(Fault::Twice);
-            }
-        }
-        self.keys.truncate(open);
-        self.tags.truncate(open);
-        Ok(())
-    }
-}
-
-/// Length, first and last bytes of a key, mixed.
-fn tag(key: &str) -> u64 {
-    let bytes = key.as_bytes();
-    let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => (bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0),
-    };
-    (first ^ last.rotate_left(23)).wrapping_add(bytes.len() as u64)
+fn raw_key<'a>(text: &'a str, member: &Member) -> &'a str {
+    text.get(member.key as usize..member.key_end as usize).unwrap_or_default()
 }
 
 /// The place of the next quote, backslash or control character. Eight bytes at a time.
@@ -349,122 +353,4 @@ pub(crate) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-
-    fn refusal(text: &str) -> String {
-        match check(text, &Limits::default(), &Ends::default()) {
-            Ok(()) => "accepted".to_owned(),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    #[test]
-    fn only_one_clean_document_is_read() {
-        for (text, expected) in [
-            ("", "is empty"),
-            (" \n", "is empty"),
-            ("{", "ends too early"),
-            (r#"{"a"#, "ends too early"),
-            (r#"{"a":tru"#, "ends too early"),
-            ("{} {}", "trailing"),
-            ("{}x", "trailing"),
-            ("\u{feff}{}", "unexpected"),
-            (r#"{"a":"\ud800"}"#, "surrogate"),
-            (r#"{"a":"\ud800\u0041"}"#, "surrogate"),
-            (r#"{"a":"\udc00"}"#, "surrogate"),
-            (r#"{"a":"\x"}"#, "escape"),
-            (r#"{"a":"\u00g0"}"#, "escape"),
-            ("{\"a\":\"\u{1}\"}", "control"),
-            (r#"{"a":NaN}"#, "unexpected"),
-            (r#"{"a":Infinity}"#, "unexpected"),
-            (r#"{"a":1e999}"#, "out of range"),
-            (r#"{"a":01}"#, "invalid number"),
-            (r#"{"a":1.}"#, "invalid number"),
-            (r#"{"a":-}"#, "invalid number"),
-            (r#"{"a":1,}"#, "unexpected"),
-            ("[1,]", "unexpected"),
-            ("{'a':1}", "unexpected"),
-        ] {
-            let refusal = refusal(text);
-            assert!(refusal.contains(expected), "{text:?} gives {refusal:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_read_is_what_serde_json_reads() {
-        let strings =
-            ["\"a\"", r#""\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t""#, "\"\u{7f}\u{e9}\"", r#""12345678\"""#, "\"\""];
-        let numbers =
-            ["0", "-0", "1.5e3", "-1E-7", "18446744073709551616", "1e308", "1e309", "00", "1e", ".5", "+1", "--1"];
-        let forms = [
-            "[]",
-            "{}",
-            "[ ]",
-            "{ }",
-            "[[]]",
-            "{\"\":{}}",
-            "{\"a\" : 1 , \"b\":[1 ,2]}",
-            "[,]",
-            "{,}",
-            "{[]:1}",
-            "[1 2]",
-            "nul",
-            "nulll",
-        ];
-        for text in strings.iter().chain(&numbers).chain(&forms) {
-            assert_eq!(refusal(text) == "accepted", serde_json::from_str::<Value>(text).is_ok(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_key_stands_once_at_any_depth() {
-        let many = |last: usize| {
-            let keys: Vec<_> = (0..100).chain([last]).map(|key| format!("\"key-number-{key}-of-many\":{{}}")).collect();
-            format!("{{{}}}", keys.join(","))
-        };
-        for text in [
-            r#"{"a":1,"a":1}"#,
-            r#"[{"x":{"a":1,"b":2,"a":3}}]"#,
-            r#"{"a":1,"\u0061":2}"#,
-            r#"{"a":{"b":1},"c":1,"a":2}"#,
-            &many(0),
-            &many(99),
-        ] {
-            assert!(refusal(text).contains("twice"), "{text}");
-        }
-        assert_eq!(refusal(&many(100)), "accepted");
-        assert_eq!(refusal(r#"{"a":{"a":{"a":1}},"b":{"a":1}}"#), "accepted");
-        assert!(!refusal(r#"{"secret-key":1,"secret-key":2}"#).contains("secret"), "the key is repeated");
-    }
-
-    #[test]
-    fn depth_and_members_are_bounded() {
-        let limits = Limits::default();
-        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
-            let nested = |depth: u32| format!("{}1{}", open.repeat(depth as usize), close.repeat(depth as usize));
-            assert_eq!(refusal(&nested(limits.nesting)), "accepted");
-            assert!(refusal(&nested(limits.nesting + 1)).contains("limit.nesting"));
-            assert!(refusal(&open.repeat(100_000)).contains("limit.nesting"));
-        }
-        let members = |count: usize| {
-            let members: Vec<_> = (0..count).map(|key| format!("\"{key}\":0")).collect();
-            format!("{{{}}}", members.join(","))
-        };
-        assert_eq!(refusal(&members(limits.members)), "accepted");
-        assert!(refusal(&members(limits.members + 1)).contains("limit.members"));
-    }
-
-    #[test]
-    fn the_end_of_plain_text_is_found_at_any_place() {
-        for length in 0..40 {
-            for end in ["\"", "\\", "\n", ""] {
-                let text = format!("{}{end}\u{e9}\"\\", "\u{7f}\u{20}x".repeat(14).get(..length).unwrap_or_default());
-                let expected = if end.is_empty() { length + 2 } else { length };
-                assert_eq!(plain_until(text.as_bytes(), 0), expected, "{text:?}");
-            }
-        }
-    }
-}
+mod tests;

@@ -68,13 +68,9 @@ const FUTURE: &str = "its time lies in the future";
 /// [`stanch_core::Kind::Invalid`], naming the field, when the body is not exactly one JSON document, has no format
 /// that Stanch knows, has two at once, or is not what its format says; of a batch, when no item can be read.
 pub fn decode(bytes: &[u8], context: &Context) -> Result<Vec<Alert>> {
-    let (mut alerts, mut first) = (Vec::new(), None);
-    for item in decode_each(bytes, context)? {
-        match item {
-            Ok(alert) => alerts.push(alert),
-            Err(error) => first = first.or(Some(error)),
-        }
-    }
+    let mut first = None;
+    let alert = |item: Result<Alert>| item.map_err(|error| first.get_or_insert(error)).ok();
+    let alerts: Vec<_> = decode_each(bytes, context)?.into_iter().filter_map(alert).collect();
     match first {
         Some(error) if alerts.is_empty() => Err(error),
         _ => Ok(alerts),

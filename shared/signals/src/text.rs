@@ -8,6 +8,9 @@ const MAX_SHOWN: usize = 256;
 
 /// Text without control and direction characters, so that it cannot draw on a terminal or forge a log line.
 pub(crate) fn plain(text: &str) -> String {
+    if text.len() <= MAX_SHOWN && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     let hidden = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -31,15 +34,18 @@ pub(crate) fn title(code: &str) -> String {
 /// An incident id: a prefix and 24 hexadecimal digits (96 bits) of a SHA-256 over the parts. Each part is hashed
 /// with its length, so that moving a letter from one part to the next makes another id.
 pub(crate) fn incident(prefix: &str, parts: &[&str]) -> Result<IncidentId> {
-    let mut hash = Sha256::new();
+    let mut hashed = Vec::with_capacity(parts.iter().map(|part| size_of::<u64>() + part.len()).sum());
     for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
+        hashed.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        hashed.extend_from_slice(part.as_bytes());
     }
-    let mut id = format!("{prefix}-");
-    let digits = |byte: &u8| [byte >> 4, byte & 15];
-    let digit = |value| char::from_digit(u32::from(value), 16).unwrap_or_default();
-    id.extend(hash.finalize().iter().take(12).flat_map(digits).map(digit));
+    let hash = Sha256::digest(&hashed);
+    let mut id = String::with_capacity(prefix.len() + 1 + 24);
+    id.push_str(prefix);
+    id.push('-');
+    for digit in hash.iter().take(12).flat_map(|byte| [byte >> 4, byte & 15]) {
+        id.push(char::from(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }));
+    }
     id.parse()
 }
 
