@@ -111,6 +111,10 @@ pub(super) fn node_entry(entry: &Entry<'_>, context: &Context, notes: &mut Notes
 
 /// The pod that an entry is about, or was written by.
 pub(super) fn pod_entry(entry: &Entry<'_>, context: &Context, notes: &mut Notes) -> Result<Option<Target>> {
+    if is_falco(entry)? {
+        notes.add("Falco's own log accuses nobody by where it was printed");
+        return Ok(None);
+    }
     let cluster = Labels::read(entry)?.cluster(context, notes);
     let namespace = entry.labels.get("namespace_name")?.name::<Namespace>()?;
     let name = entry.labels.get("pod_name")?.name::<KubeName>()?;
@@ -130,17 +134,22 @@ pub(super) fn falco_entry(entry: &Entry<'_>, payload: &At<'_>, context: &Context
     };
     let mut alert = falco::alert_in(payload, &cluster)?;
     // Any container can print a line that looks like an alert about another pod.
-    let of_falco = |key: &'static str| -> Result<bool> {
-        Ok(entry.labels.get(key)?.text()?.is_some_and(|name| name == "falco" || name.starts_with("falco-")))
-    };
-    let namespace = entry.labels.get("namespace_name")?.text()?;
-    if !of_falco("container_name")? || !(of_falco("namespace_name")? || namespace == Some("kube-system")) {
+    if !is_falco(entry)? {
         alert.subjects.clear();
         let why =
             "this is not Falco's log: its container must be called falco, in a namespace called falco or kube-system";
         alert.note = Some(alert.note.map_or_else(|| why.to_owned(), |note| format!("{note}; {why}")));
     }
     Ok(alert)
+}
+
+/// Whether Falco's own container printed it.
+fn is_falco(entry: &Entry<'_>) -> Result<bool> {
+    let of_falco = |key: &'static str| -> Result<bool> {
+        Ok(entry.labels.get(key)?.text()?.is_some_and(|name| name == "falco" || name.starts_with("falco-")))
+    };
+    let namespace = entry.labels.get("namespace_name")?.text()?;
+    Ok(of_falco("container_name")? && (of_falco("namespace_name")? || namespace == Some("kube-system")))
 }
 
 /// The labels that name a cluster.

@@ -27,6 +27,7 @@ use stanch_core::{Alert, IncidentId, Result, Severity, Source, Target, names::Pr
 use crate::{
     Context,
     at::At,
+    document::Document,
     falco,
     gcp::Caller,
     kube, scc,
@@ -78,6 +79,14 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
     if kind == Some("k8s_container") && is_object && falco::is_alert(&payload) {
         return gke::falco_entry(&read, &payload, context);
     }
+    // A log agent that does not look into what a container prints hands the line on as text.
+    if kind == Some("k8s_container")
+        && let Some(line) = printed(entry, &payload)?
+        && let Ok(document) = Document::read(line.trim().as_bytes(), &context.limits)
+        && falco::is_alert(&document.top())
+    {
+        return gke::falco_entry(&read, &document.top(), context);
+    }
     let mut found = match kind {
         Some("k8s_cluster") => gke::cluster_entry(&read, context, &mut notes)?,
         Some("k8s_node") => Found::of(gke::node_entry(&read, context, &mut notes)?),
@@ -127,6 +136,15 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
         note: notes.finish(),
         ..Alert::new(incident, Source::CloudLogging, rule.unwrap_or_else(|| "log entry".to_owned()))
     })
+}
+
+/// The line that a container printed, where it is text: what else such a field holds is nothing that we read.
+fn printed<'a>(entry: &At<'a>, payload: &At<'a>) -> Result<Option<&'a str>> {
+    let mut places = vec![entry.get("textPayload")?];
+    if payload.is_object() {
+        places.extend([payload.get("log")?, payload.get("message")?]);
+    }
+    Ok(places.iter().find_map(|at| at.text().ok().flatten().filter(|line| line.trim_start().starts_with('{'))))
 }
 
 /// What a call has to be about for its caller to be a subject: machines, clusters, identities. Of what else a service

@@ -40,6 +40,40 @@ fn with(mut document: Value, pointer: &str, value: Value) -> Value {
     document
 }
 
+/// What Falco printed, as an agent sends it that does not look into the line.
+#[test]
+fn a_line_of_falco_is_its_alert_and_accuses_no_pod_by_where_it_was_printed() -> Result<()> {
+    let alert = json!({"rule": "Terminal shell in container", "priority": "Critical", "output": "a shell",
+        "time": "2026-11-19T22:41:37.123456789Z", "hostname": "n-1", "source": "syscall",
+        "output_fields": {"k8s.ns.name": "web", "k8s.pod.name": "cart", "container.id": "6f1c9e0b7d52"}});
+    let entry = |namespace: &str, payload: (&str, Value)| {
+        let mut entry = json!({
+            "insertId": "1", "logName": "projects/shop-prod/logs/stdout", "timestamp": "2026-11-19T22:41:38Z",
+            "resource": {"type": "k8s_container", "labels": {
+                "project_id": "shop-prod", "location": "europe-west1", "cluster_name": "shop",
+                "namespace_name": namespace, "pod_name": "falco-x7k2p", "container_name": "falco"}},
+        });
+        entry[payload.0] = payload.1;
+        entry
+    };
+    let line = alert.to_string();
+    for payload in [
+        ("textPayload", json!(format!("{line}\n"))),
+        ("jsonPayload", json!({"log": line, "stream": "stdout"})),
+        ("jsonPayload", json!({"message": line})),
+        ("jsonPayload", alert),
+    ] {
+        let alert = read(&entry("falco", payload.clone()))?;
+        assert_eq!(names(&alert), ["pod/web/cart"], "{payload:?}");
+        assert_eq!((alert.rule.as_str(), alert.severity), ("Terminal shell in container", Some(Severity::High)));
+        // The same line of somebody else's container proves nothing.
+        assert_eq!(names(&read(&entry("web", payload))?), Vec::<String>::new());
+    }
+    let other = read(&entry("falco", ("textPayload", json!("Falco initialized with configuration file"))))?;
+    assert_eq!((names(&other), other.note.is_some()), (vec![], true));
+    Ok(())
+}
+
 #[test]
 fn an_object_is_named_whatever_the_verb() -> Result<()> {
     for (method, name, expected) in [

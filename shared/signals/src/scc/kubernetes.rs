@@ -10,15 +10,16 @@ use stanch_core::{
 use super::{
     name::{Object, Resource},
     owner::Owner,
-    subjects::MAX_OBJECTS,
+    subjects::{MAX_OBJECTS, Place},
     vm,
 };
 use crate::{at::At, kube, text::Notes};
 
-/// Pods, workloads and service accounts.
+/// Pods, workloads and service accounts. A pod that is the finding's resource is one of the pods that it lists.
 pub(super) fn objects(
     finding: &At<'_>,
     properties: &At<'_>,
+    resources: [&Place<'_>; 2],
     cluster: Option<&Cluster>,
     subjects: &mut Vec<Target>,
     notes: &mut Notes,
@@ -38,6 +39,15 @@ pub(super) fn objects(
             return Err(name.wrong(format!("is not among {}", pods.path())));
         }
         named.push(pod);
+    }
+    for (at, place) in resources {
+        if let Some(Resource::Cluster(_, Some(pod))) = place
+            && pod.is_pod()
+            && !named.is_empty()
+            && !named.contains(pod)
+        {
+            return Err(at.wrong(format!("is not among {}", pods.path())));
+        }
     }
     for object in bounded(&section.get("objects")?)? {
         let Some(kind) = object.get("kind")?.text()?.map(str::to_ascii_lowercase) else { continue };

@@ -49,6 +49,12 @@ pub(super) enum Object {
     Namespaced(String, Namespace, KubeName),
 }
 
+impl Object {
+    pub(super) fn is_pod(&self) -> bool {
+        matches!(self, Self::Namespaced(resource, ..) if resource == "pods")
+    }
+}
+
 impl Resource {
     /// The resource of `//SERVICE/PATH`; nothing where there is no text.
     pub(super) fn read(at: &At<'_>) -> Result<Option<Self>> {

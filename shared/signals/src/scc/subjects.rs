@@ -66,7 +66,7 @@ pub(super) fn read(
             kube::add(subjects, Some(kubernetes::target(object, cluster, at)?));
         }
     }
-    kubernetes::objects(finding, properties, scope, subjects, notes)?;
+    kubernetes::objects(finding, properties, [&main, &other], scope, subjects, notes)?;
     if kubernetes::is_container_threat(finding, properties) {
         let image = kubernetes::image(finding, properties, scope, notes)?;
         kube::add(subjects, image);

@@ -157,6 +157,25 @@ fn container_threat_detection_names_pod_image_node_and_vm() -> Result<()> {
 }
 
 #[test]
+fn a_pod_that_is_the_resource_is_one_of_those_listed() -> Result<()> {
+    let of = |name: &str| -> Value {
+        let mut document = finding(&format!("{CLUSTER}/k8s/namespaces/web/pods/{name}"));
+        document["finding"]["kubernetes"] = json!({"pods": [{"ns": "web", "name": "cart-1"}]});
+        document
+    };
+    assert_eq!(subjects(&of("cart-1"))?, [format!("{SHOP} pod/web/cart-1")]);
+    let error = subjects(&of("cart-2")).expect_err("they disagree");
+    assert!(error.to_string().contains("is not among finding.kubernetes.pods"), "{error}");
+    // Its workload is another thing, and no contradiction.
+    let mut document = of("cart-1");
+    for place in ["/finding/resourceName", "/resource/name"] {
+        document = with(document, place, json!(format!("{CLUSTER}/k8s/namespaces/web/apps/deployments/cart")));
+    }
+    assert_eq!(subjects(&document)?.len(), 2);
+    Ok(())
+}
+
+#[test]
 fn a_cluster_of_a_numbered_project_is_told_by_the_notification_or_by_the_context() -> Result<()> {
     let number = CLUSTER.replace("shop-prod", "777");
     let pods = json!({"pods": [{"ns": "web", "name": "cart-1"}]});
