@@ -62,6 +62,13 @@ async fn events_are_answered_one_after_the_other() {
     let failed = sandbox.invoke(&json!({"fail": true}), LONG).await.result.unwrap_err();
     assert_eq!((failed.error_type.as_str(), failed.message.as_str()), ("Refused", "by the guard"));
     assert!(sandbox.invoke(&json!({"n": 3}), LONG).await.result.is_ok());
+    // What it printed may come after its answer.
+    for _ in 0..200 {
+        if sandbox.logs().len() == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert_eq!(sandbox.logs().len(), 3);
     if cfg!(target_os = "linux") {
         assert!(sandbox.peak_rss_kib().unwrap() > 1000);
