@@ -25,7 +25,6 @@ fn run(python: &Path, script: &str, arguments: &[&Path], variables: &[(&str, Str
         .output()
         .expect("Python starts");
     let (said, complained) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    print!("{said}");
     for line in complained.lines().filter(|line| line.starts_with("skipped: ")) {
         // Past the test harness's capture, so that `./test` can list it.
         let _ = writeln!(std::io::stderr(), "{line}");

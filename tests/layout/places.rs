@@ -96,9 +96,10 @@ fn tree() -> tempfile::TempDir {
         }
         let id = crate::sam::logical(name);
         let condition = if trigger == "order" { format!("    Condition: \"{id}Wired\"\n") } else { String::new() };
-        template += &format!(
+        let resources = format!(
             "  {id}Function:\n    Type: \"f\"\n  {id}Check:\n    Type: \"c\"\n  {id}Rule:\n    Type: \"r\"\n{condition}"
         );
+        template.push_str(&resources);
     }
     put(tree.path(), "infra/k8s/in-cluster/responders/k8s-tag.yaml", "");
     put(tree.path(), "template.yaml", &template);

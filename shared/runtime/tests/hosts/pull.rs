@@ -12,7 +12,7 @@ use crate::{
 
 /// A message whose consumer died comes again when its lease ends, after 40 seconds; the ledger's own lease has ended by
 /// then. A busy machine and the emulator take their time.
-const REDELIVERY: Duration = Duration::from_secs(240);
+const REDELIVERY: Duration = Duration::from_mins(4);
 
 async fn until(limit: Duration, what: &str, holds: impl Fn() -> bool) {
     let end = Instant::now() + limit;
