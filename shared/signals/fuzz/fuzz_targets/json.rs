@@ -13,8 +13,10 @@ fuzz_target!(|bytes: &[u8]| {
         let ours: Value = serde_json::from_slice(&data).expect("what we read, serde_json reads");
         let whole: Value = serde_json::from_slice(&event).expect("and the whole of it");
         assert_eq!(whole.get("data"), Some(&ours));
-        // An event in an event is refused.
-        if whole.pointer("/data/specversion").is_some() {
+        // An event in an event is refused, and so may be an envelope with members of another event beside its own: what
+        // closes the data early puts them there.
+        let members = whole.as_object().map_or(0, serde_json::Map::len);
+        if members > 5 || whole.pointer("/data/specversion").is_some() {
             return;
         }
         let context = Context::new(None, "2026-11-20T12:00:00Z".parse().expect("a time"));
