@@ -9,7 +9,8 @@
 //! - The same thing named in two places must be the same. The project of `logName` must be that of the labels: a
 //!   writer in one project could put another's labels into its own log.
 //! - An `AuditLog` payload counts only in a log of Cloud Audit Logs, which nobody but Google can write to. A Falco
-//!   alert in a container's log counts only if the container is Falco's: every container can print one.
+//!   alert in a container's log, as an object or as the text that was printed, counts only if the container is Falco's:
+//!   every container can print one. What else Falco's own container prints accuses nobody.
 //! - A call that failed changed nothing: its alert is inactive.
 //! - The incident is `gcplog-` and 24 hexadecimal digits over `logName`, `insertId` and `timestamp`, which together
 //!   make an entry unique ("LogEntry"). Without an `insertId`: over method, resource name, principal and timestamp;
@@ -144,7 +145,14 @@ fn printed<'a>(entry: &At<'a>, payload: &At<'a>) -> Result<Option<&'a str>> {
     if payload.is_object() {
         places.extend([payload.get("log")?, payload.get("message")?]);
     }
-    Ok(places.iter().find_map(|at| at.text().ok().flatten().filter(|line| line.trim_start().starts_with('{'))))
+    let mut line = None;
+    for at in places {
+        let Some(text) = at.text().ok().flatten().filter(|text| text.trim_start().starts_with('{')) else { continue };
+        if line.replace(text).is_some_and(|first| first != text) {
+            return Err(at.wrong("disagrees with another line of the same entry"));
+        }
+    }
+    Ok(line)
 }
 
 /// What a call has to be about for its caller to be a subject: machines, clusters, identities. Of what else a service

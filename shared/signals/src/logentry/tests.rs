@@ -69,6 +69,9 @@ fn a_line_of_falco_is_its_alert_and_accuses_no_pod_by_where_it_was_printed() -> 
         // The same line of somebody else's container proves nothing.
         assert_eq!(names(&read(&entry("web", payload))?), Vec::<String>::new());
     }
+    let two = json!({"log": r#"{"rule": "A", "priority": "Critical"}"#, "message": r#"{"rule": "B", "priority": "Critical"}"#});
+    let error = read(&entry("falco", ("jsonPayload", two))).expect_err("they disagree");
+    assert!(error.to_string().contains("disagrees with another line"), "{error}");
     let other = read(&entry("falco", ("textPayload", json!("Falco initialized with configuration file"))))?;
     assert_eq!((names(&other), other.note.is_some()), (vec![], true));
     Ok(())
