@@ -152,7 +152,7 @@ impl Guard {
         }
     }
 
-    /// The accounts, projects and clusters that are listed.
+    /// The accounts, projects and clusters that are listed, each of which [`Guard::validated`] has read.
     pub fn scopes(&self) -> Vec<Scope> {
         let accounts = self.accounts.iter().flatten().cloned().map(Scope::Account);
         let projects = self.projects.iter().flatten().cloned().map(Scope::Project);

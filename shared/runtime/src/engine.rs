@@ -6,7 +6,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use stanch_core::{
     Alert, Brake, Caller, Cause, Check, Clock, Cloud, Driver, Error, Kind, Mode, Order, Report, Request, Responder,
-    Result, Scope, Status, Target, TargetKind, target::Cluster,
+    Result, Status, Target, TargetKind, target::Cluster,
 };
 use stanch_signals::Context;
 
@@ -181,14 +181,20 @@ impl<R: Responder> Engine<R> {
         self.driver.check(target).boxed().await
     }
 
-    /// Whether it could act in each account, project or cluster of its scope.
-    pub(crate) async fn check_scopes(&self) -> Result<Vec<(Scope, Vec<Check>)>> {
-        self.driver.check_scopes().boxed().await
-    }
-
-    /// Whether the ledger works.
-    pub(crate) async fn check_ledger(&self) -> Check {
-        self.driver.check_ledger().boxed().await
+    /// Whether it could act as it is deployed: the ledger, then each account, project or cluster of its scope, by name.
+    pub(crate) async fn check_deployed(&self) -> Vec<(String, Vec<Check>)> {
+        let (ledger, scopes) = futures::join!(self.driver.check_ledger().boxed(), self.driver.check_scopes().boxed());
+        let red = |what: &str, detail: String| {
+            let check = Check { what: what.to_owned(), ok: false, detail };
+            vec![("scope".to_owned(), vec![check])]
+        };
+        let mut groups = vec![("ledger".to_owned(), vec![ledger])];
+        groups.extend(match scopes {
+            Ok(scopes) if scopes.is_empty() => red("the guard", "it lists nothing to act in".to_owned()),
+            Ok(scopes) => scopes.into_iter().map(|(scope, checks)| (scope.to_string(), checks)).collect(),
+            Err(error) => red("credentials", error.to_string()),
+        });
+        groups
     }
 
     /// The brake.

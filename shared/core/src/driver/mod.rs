@@ -17,7 +17,7 @@ pub(crate) use decide::busy;
 
 use std::{sync::Arc, time::Duration};
 
-use futures::future::{Either, join, select};
+use futures::future::{Either, join, join_all, select};
 use jiff::Timestamp;
 
 use crate::{
@@ -147,14 +147,8 @@ impl<R: Responder> Driver<R> {
         let mut scopes = self.guard.scopes();
         // Where the guard lists none of that kind, our own account, project or cluster is the scope.
         scopes.extend(Some(home).filter(|home| self.guard.needs_home(home)));
-        let mut found = Vec::new();
-        for scope in scopes {
-            let checks = self.cloud.check_scope(&scope, &needs).await;
-            if !checks.is_empty() {
-                found.push((scope, checks));
-            }
-        }
-        Ok(found)
+        let checks = join_all(scopes.iter().map(|scope| self.cloud.check_scope(scope, &needs))).await;
+        Ok(scopes.into_iter().zip(checks).filter(|(_, checks)| !checks.is_empty()).collect())
     }
 
     /// Whether the ledger can be read and written, and the brake is off.

@@ -28,23 +28,11 @@ pub(super) fn is_asked(payload: &[u8]) -> bool {
 }
 
 pub(super) async fn run<R: Responder>(engine: &Engine<R>) -> Value {
-    let (scopes, ledger) = futures::join!(engine.check_scopes(), engine.check_ledger());
-    let mut groups = vec![("ledger".to_owned(), vec![ledger])];
-    match scopes {
-        Ok(scopes) if scopes.is_empty() => {
-            groups.push(("scope".to_owned(), vec![red("the guard", "it lists nothing to act in".to_owned())]));
-        }
-        Ok(scopes) => groups.extend(scopes.into_iter().map(|(scope, checks)| (scope.to_string(), checks))),
-        Err(error) => groups.push(("scope".to_owned(), vec![red("credentials", error.to_string())])),
-    }
+    let groups = engine.check_deployed().await;
     let all = groups.iter().fold(true, |all, (scope, checks)| is_green(scope, checks) && all);
     tracing::info!(all_green = u8::from(all), "checked");
     let answer: Vec<_> = groups.iter().map(|(scope, checks)| json!({"scope": scope, "checks": checks})).collect();
     json!({"responder": R::NAME, "status": if all { "green" } else { "red" }, "scopes": answer})
-}
-
-fn red(what: &str, detail: String) -> Check {
-    Check { what: what.to_owned(), ok: false, detail }
 }
 
 /// Says in the log how it stands with one account or cluster.

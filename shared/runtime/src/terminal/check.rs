@@ -21,21 +21,14 @@ pub(super) fn run<R: Responder>(parts: &Parts<R>, args: &CheckArgs, out: &mut Ou
     Ok(u8::from(checks.iter().any(|check| !check.ok)))
 }
 
-/// Without a target: whether it could act in each account, project and cluster of its scope, as it is deployed. A
-/// schedule asks for this, too.
+/// Without a target: whether it could act as it is deployed. A schedule asks for this, too.
 async fn around<R: Responder>(engine: &Engine<R>) -> Vec<Check> {
-    let (scopes, ledger) = futures::join!(engine.check_scopes(), engine.check_ledger());
-    let red = |what: &str, detail| Check { what: what.to_owned(), ok: false, detail };
-    let mut checks = match scopes {
-        Ok(scopes) if scopes.is_empty() => vec![red("scope", "the guard lists nothing to act in".to_owned())],
-        Ok(scopes) => scopes
-            .into_iter()
-            .flat_map(|(scope, checks)| {
-                checks.into_iter().map(move |check| Check { what: format!("{scope} {}", check.what), ..check })
+    let groups = engine.check_deployed().await.into_iter();
+    groups
+        .flat_map(|(scope, checks)| {
+            checks.into_iter().map(move |check| {
+                if check.what == scope { check } else { Check { what: format!("{scope} {}", check.what), ..check } }
             })
-            .collect(),
-        Err(error) => vec![red("credentials", error.to_string())],
-    };
-    checks.push(ledger);
-    checks
+        })
+        .collect()
 }
