@@ -16,8 +16,8 @@
 //! A repeat finds a policy of ours that somebody has weakened, puts it right and says so. What is there under its name
 //! and was not made under this record is somebody else's, and is left alone.
 //!
-//! **Permissions**: `get namespaces`, reads of pods, nodes and `DaemonSets`, `patch namespaces` (the dry run needs it to plan);
-//! `create`, `update` of the policies to apply, `delete` to revert.
+//! **Permissions**: `get namespaces`, reads of pods, nodes and `DaemonSets`, `patch namespaces` (the dry run needs it to
+//! plan); `create`, `update` of the policies to apply, `delete` to revert.
 //!
 //! **Blast radius**: the namespace, and no other. Whoever debugs by exec is shut out too; pods that do not comply do not
 //! start again; with `default-deny` whatever no other policy allows is cut.

@@ -1,7 +1,8 @@
 //! The Kubernetes wing: nodes and pods, and the places that can be written.
 //!
 //! [`Kube`] finds the cluster that a target names and keeps one client for it; [`KubeApi`] looks; a slot type
-//! per responder, such as [`CordonSlot`], writes, one field at a time, on the condition that the object (its UID) and the field are what was seen.
+//! per responder, such as [`CordonSlot`], writes, one field at a time, on the condition that the object
+//! (its UID) and the field are what was seen.
 //!
 //! # Which cluster
 //! A target names its cluster. `eks:…` is reached by `DescribeCluster` and a token of AWS STS, `gke:…` by the GKE
