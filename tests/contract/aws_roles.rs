@@ -1,7 +1,13 @@
 //! What the contract cannot ask of every responder: times that stay, quotas, who else is hit, who must not be, what
 //! the ledger of a sibling says.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use aws_contain_principal::AwsContainPrincipal;
 use aws_detach_role::AwsDetachRole;
@@ -406,6 +412,34 @@ async fn one_service_account_is_told_from_the_others() {
     }
     let all = desk.run::<AwsContainPrincipal>(Mode::Plan, &bed.target(), json!({"deny": "all"})).await;
     assert!(!leaves(&all, "new sessions possible"), "{all:#?}");
+}
+
+/// As another delivery of the same alert does it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_association_that_goes_after_it_was_listed_is_gone() {
+    let bed = Arc::new(On::<ContainRole>::start());
+    let desk = Desk::new(&bed.proxy);
+    let target = bed.target();
+    let (other, deleted) = (Arc::downgrade(&bed), AtomicBool::new(false));
+    bed.proxy.rewrite(move |call| {
+        let describes = call.method == "GET" && call.path.starts_with("/clusters/prod/pod-identity-associations/");
+        if describes && !deleted.swap(true, Ordering::SeqCst) {
+            let id = call.path.rsplit('/').next()?;
+            other.upgrade()?.script(
+                r#"
+eks.delete_pod_identity_association(clusterName="prod", associationId=want)
+"#,
+                &json!(id),
+            );
+        }
+        None
+    });
+    let options = json!({"clusters": ["eu-central-1/prod"]});
+    let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &target, options).await;
+    assert_eq!(report.status, Status::Applied, "{report:#?}");
+    let lost = bed.proxy.calls().iter().filter(|call| call.status == Some(404) && call.method == "GET").count();
+    assert_eq!(lost, 1, "{:#?}", bed.proxy.actions());
+    assert_eq!(bed.state(&target)["pods"], json!([]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -113,10 +113,14 @@ impl EksApi {
             return Ok(None);
         };
         let described = client.describe_pod_identity_association().cluster_name(cluster.as_str()).association_id(id);
-        let described = described
-            .send()
-            .await
-            .map_err(|error| classify("eks:DescribePodIdentityAssociation", cluster.as_str(), error))?;
+        let described = match described.send().await {
+            Ok(described) => described,
+            // Deleted since it was listed, as by another delivery of the same alert.
+            Err(error) if error.as_service_error().is_some_and(|it| it.is_resource_not_found_exception()) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(classify("eks:DescribePodIdentityAssociation", cluster.as_str(), error)),
+        };
         Ok(described.association().and_then(PodIdentity::read).map(|it| (id.to_owned(), it)))
     }
 }
