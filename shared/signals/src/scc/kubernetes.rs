@@ -8,14 +8,14 @@ use stanch_core::{
 };
 
 use super::{
-    name::{Object, Resource},
+    name::{Object, Resource, Vm},
     owner::Owner,
     subjects::{MAX_OBJECTS, Place},
     vm,
 };
 use crate::{at::At, kube, text::Notes};
 
-/// Pods, workloads and service accounts. A pod that is the finding's resource is one of the pods that it lists.
+/// Pods, workloads and service accounts. What the finding's resource is, is one of those of its kind that are listed.
 pub(super) fn objects(
     finding: &At<'_>,
     properties: &At<'_>,
@@ -25,37 +25,39 @@ pub(super) fn objects(
     notes: &mut Notes,
 ) -> Result<()> {
     let section = finding.get("kubernetes")?;
-    let pods = section.get("pods")?;
-    let mut named = Vec::new();
+    let (pods, objects) = (section.get("pods")?, section.get("objects")?);
+    let mut listed = Vec::new();
     for pod in bounded(&pods)? {
         match namespaced("pods", &pod.get("ns")?, &pod.get("name")?)? {
-            Some(pod) => named.push(pod),
+            Some(pod) => listed.push(pod),
             None => notes.add("a pod's namespace or name is missing"),
         }
     }
-    let name = properties.get("Pod_Name")?;
-    if let Some(pod) = namespaced("pods", &properties.get("Pod_Namespace")?, &name)? {
-        if !named.is_empty() && !named.contains(&pod) {
-            return Err(name.wrong(format!("is not among {}", pods.path())));
-        }
-        named.push(pod);
-    }
-    for (at, place) in resources {
-        if let Some(Resource::Cluster(_, Some(pod))) = place
-            && pod.is_pod()
-            && !named.is_empty()
-            && !named.contains(pod)
-        {
-            return Err(at.wrong(format!("is not among {}", pods.path())));
-        }
-    }
-    for object in bounded(&section.get("objects")?)? {
+    let mut others = Vec::new();
+    for object in bounded(&objects)? {
         let Some(kind) = object.get("kind")?.text()?.map(str::to_ascii_lowercase) else { continue };
         let resource = format!("{}s", kind.trim_end_matches('s'));
         if ["pods", "serviceaccounts"].contains(&resource.as_str()) || kube::WORKLOADS.contains(&resource.as_str()) {
-            named.extend(namespaced(&resource, &object.get("ns")?, &object.get("name")?)?);
+            let name = object.get("name")?;
+            let Some(object) = namespaced(&resource, &object.get("ns")?, &name)? else { continue };
+            among(&name, &object, &pods, &listed)?;
+            others.push(object);
         }
     }
+    let name = properties.get("Pod_Name")?;
+    let own = namespaced("pods", &properties.get("Pod_Namespace")?, &name)?;
+    let named = resources.into_iter().filter_map(|(at, place)| match place {
+        Some(Resource::Cluster(_, Some(object))) => Some((at, object)),
+        _ => None,
+    });
+    for (at, object) in own.iter().map(|pod| (&name, pod)).chain(named) {
+        among(at, object, &pods, &listed)?;
+        among(at, object, &objects, &others)?;
+        if listed.is_empty() {
+            among(at, object, &name, own.as_slice())?;
+        }
+    }
+    let named: Vec<_> = listed.into_iter().chain(own).chain(others).collect();
     match cluster {
         Some(cluster) => {
             for object in &named {
@@ -68,38 +70,113 @@ pub(super) fn objects(
     Ok(())
 }
 
-/// The nodes, and the VMs that they are.
+/// What one place names is in a list that holds others of its kind. Of another kind it may be what owns them.
+fn among(at: &At<'_>, object: &Object, list: &At<'_>, listed: &[Object]) -> Result<()> {
+    if listed.iter().any(|it| it.is_like(object)) && !listed.contains(object) {
+        return Err(at.wrong(format!("is not among {}", list.path())));
+    }
+    Ok(())
+}
+
+/// The nodes, and the VMs that they are. A node or VM that another place names is one of those listed.
 pub(super) fn nodes(
     finding: &At<'_>,
     properties: &At<'_>,
+    resources: [&Place<'_>; 2],
     cluster: Option<&Cluster>,
     owner: &Owner,
     subjects: &mut Vec<Target>,
     notes: &mut Notes,
 ) -> Result<()> {
-    let mut places = vec![properties.get("VM_Instance_Name")?];
-    for node in bounded(&finding.get("kubernetes")?.get("nodes")?)? {
-        places.push(node.get("name")?);
-    }
-    for at in places {
-        let Some(text) = at.text()?.filter(|text| !text.is_empty()) else { continue };
-        let mut name = None;
-        if text.starts_with("//") {
-            let Some(Resource::Vm(vm)) = Resource::read(&at)? else { return Err(at.wrong("must name a VM")) };
-            // GKE names a node after its VM.
-            name = vm.name.as_ref().and_then(|name| name.as_str().parse::<KubeName>().ok());
-            if let (Some(cluster), Some(name)) = (cluster, name.take()) {
-                kube::add(subjects, Some(kube::node(cluster, name)));
+    let (own, list) = node_places(finding, properties)?;
+    let nodes_at = finding.get("kubernetes")?.get("nodes")?;
+    let mut named = Vec::new();
+    for (at, place) in resources {
+        match place {
+            Some(Resource::Cluster(_, Some(Object::Node(name)))) => {
+                named.push((at, Node { name: Some(name.clone()), vm: None }));
             }
-            vm::push(subjects, &vm, owner, notes);
-        } else if !text.bytes().all(|c| c.is_ascii_digit()) {
-            name = Some(at.parse::<KubeName>(text)?);
+            Some(Resource::Vm(vm)) => named.push((at, Node::of(vm.clone()))),
+            _ => {}
         }
-        if let (Some(cluster), Some(name)) = (cluster, name) {
-            kube::add(subjects, Some(kube::node(cluster, name)));
+    }
+    if let Some((at, own)) = &own {
+        if let Some((other, _)) = named.iter().find(|(_, other)| !own.may_be(other)) {
+            return Err(at.wrong(format!("disagrees with {}", other.path())));
+        }
+        named.push((at, own.clone()));
+    }
+    for (at, node) in &named {
+        if !list.is_empty() && !list.iter().any(|(_, it)| it.may_be(node)) {
+            return Err(at.wrong(format!("is not among {}", nodes_at.path())));
+        }
+    }
+    for (at, node) in own.iter().chain(&list) {
+        if let (Some(cluster), Some(name)) = (cluster, &node.name) {
+            kube::add(subjects, Some(kube::node(cluster, name.clone())));
+        }
+        if let Some(vm) = &node.vm {
+            if let Some(cluster) = cluster
+                && !vm.is_in_project_of(cluster)
+            {
+                return Err(at.wrong("is in another project than the cluster"));
+            }
+            vm::push(subjects, vm, owner, notes);
         }
     }
     Ok(())
+}
+
+/// A node, by as much of its name as a place tells.
+#[derive(Clone, Debug)]
+struct Node {
+    name: Option<KubeName>,
+    vm: Option<Vm>,
+}
+
+impl Node {
+    /// GKE names a node after its VM.
+    fn of(vm: Vm) -> Self {
+        Self { name: vm.name.as_ref().and_then(|name| name.as_str().parse().ok()), vm: Some(vm) }
+    }
+
+    fn may_be(&self, other: &Self) -> bool {
+        let same_name = self.name.as_ref().zip(other.name.as_ref()).is_none_or(|(one, other)| one == other);
+        let same_vm =
+            self.vm.as_ref().zip(other.vm.as_ref()).is_none_or(|(one, other)| one.clone().with(other).is_some());
+        same_name && same_vm
+    }
+}
+
+/// A place that names a node, and the node.
+type NodePlace<'a> = (At<'a>, Node);
+
+/// `VM_Instance_Name` and the nodes that are listed.
+fn node_places<'a>(finding: &At<'a>, properties: &At<'a>) -> Result<(Option<NodePlace<'a>>, Vec<NodePlace<'a>>)> {
+    let read = |at: At<'a>| -> Result<Option<NodePlace<'a>>> {
+        let Some(text) = at.text()?.filter(|text| !text.is_empty()) else { return Ok(None) };
+        let node = if text.starts_with("//") {
+            let Some(Resource::Vm(vm)) = Resource::read(&at)? else { return Err(at.wrong("must name a VM")) };
+            Node::of(vm)
+        } else if text.bytes().all(|c| c.is_ascii_digit()) {
+            // A VM's number, of which nobody says where it is.
+            Node { name: None, vm: None }
+        } else {
+            Node { name: Some(at.parse(text)?), vm: None }
+        };
+        Ok(Some((at, node)))
+    };
+    let mut list = Vec::new();
+    for node in bounded(&finding.get("kubernetes")?.get("nodes")?)? {
+        list.extend(read(node.get("name")?)?);
+    }
+    Ok((read(properties.get("VM_Instance_Name")?)?, list))
+}
+
+/// The first place that names a node's VM.
+pub(super) fn node_vm<'a>(finding: &At<'a>, properties: &At<'a>) -> Result<Option<At<'a>>> {
+    let (own, list) = node_places(finding, properties)?;
+    Ok(own.into_iter().chain(list).find(|(_, node)| node.vm.is_some()).map(|(at, _)| at))
 }
 
 /// The image that the process ran from. Only Container Threat Detection, which watches the node, says that; what an

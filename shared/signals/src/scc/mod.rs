@@ -10,7 +10,8 @@
 //! - `INACTIVE` and `MUTED` findings are inactive ("Finding.State", "Finding.Mute").
 //! - Severity: CRITICAL, HIGH, MEDIUM, LOW; findings from before it was a field of its own keep it in
 //!   `sourceProperties`.
-//! - Places that disagree are refused: the finding's resource and the notification's, a VM's name in two properties.
+//! - Places that disagree are refused: the finding's resource and the notification's, a VM's name in two properties,
+//!   an object and those of its kind that are listed, another cloud's resource and a VM of Google's.
 
 mod category;
 mod kubernetes;

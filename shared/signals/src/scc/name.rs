@@ -1,9 +1,11 @@
 //! Full resource names ("Google Cloud: Full resource names", "Cloud Asset Inventory: asset names"): those of VMs,
-//! clusters, Kubernetes objects and service accounts are read strictly, others are none of ours.
+//! clusters, Kubernetes objects and service accounts are read strictly, others are none of ours. A finding about a
+//! resource of another cloud names it as it likes ("Security Command Center API: Finding", `resourceName`).
 
 use stanch_core::{
     Result,
     names::{GceId, GceName, GkeName, KubeName, Location, Namespace, ProjectId, ServiceAccountEmail, Zone},
+    target,
 };
 
 use crate::{at::At, kube};
@@ -21,7 +23,37 @@ pub(super) enum Resource {
     Vm(Vm),
     Cluster(Cluster, Option<Object>),
     ServiceAccount(Project, ServiceAccountEmail),
+    Foreign(Cloud),
     Other,
+}
+
+/// Whose resource it is ("Security Command Center API: CloudProvider").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cloud {
+    Google,
+    Aws,
+    Azure,
+    /// One that came to Security Command Center after this was written.
+    Unknown,
+}
+
+impl Cloud {
+    /// What the notification's resource says.
+    pub(super) fn read(resource: &At<'_>) -> Result<Option<Self>> {
+        Ok(match resource.get_one_of(["cloudProvider", "cloud_provider"])?.text()? {
+            None | Some("" | "CLOUD_PROVIDER_UNSPECIFIED") => None,
+            Some("GOOGLE_CLOUD_PLATFORM") => Some(Self::Google),
+            Some("AMAZON_WEB_SERVICES") => Some(Self::Aws),
+            Some("MICROSOFT_AZURE") => Some(Self::Azure),
+            Some(_) => Some(Self::Unknown),
+        })
+    }
+
+    /// What a name says by its form: an ARN, or the id of Azure's Resource Manager.
+    fn of_name(text: &str) -> Option<Self> {
+        let azure = text.get(..15).is_some_and(|start| start.eq_ignore_ascii_case("/subscriptions/"));
+        if text.starts_with("arn:") { Some(Self::Aws) } else { azure.then_some(Self::Azure) }
+    }
 }
 
 /// A Compute Engine instance.
@@ -50,12 +82,35 @@ pub(super) enum Object {
 }
 
 impl Object {
-    pub(super) fn is_pod(&self) -> bool {
-        matches!(self, Self::Namespaced(resource, ..) if resource == "pods")
+    /// Are both of one kind?
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Node(_), Self::Node(_)) => true,
+            (Self::Namespaced(one, ..), Self::Namespaced(other, ..)) => one == other,
+            _ => false,
+        }
     }
 }
 
 impl Resource {
+    /// What a finding is about: a full resource name, or the name of another cloud's resource.
+    pub(super) fn of_any_cloud(at: &At<'_>, stated: Option<Cloud>) -> Result<Option<Self>> {
+        let Some(text) = at.text()? else { return Ok(None) };
+        match (stated, Cloud::of_name(text)) {
+            (None, Some(cloud)) => Ok(Some(Self::Foreign(cloud))),
+            (None | Some(Cloud::Google), _) => Self::read(at),
+            (Some(stated), Some(cloud)) if cloud != stated => {
+                Err(at.wrong("is not of the cloud that cloudProvider says"))
+            }
+            (Some(stated), _) => {
+                if text.starts_with("//") && Self::read(at)? != Some(Self::Other) {
+                    return Err(at.wrong("is one of Google's, which cloudProvider does not say"));
+                }
+                Ok(Some(Self::Foreign(stated)))
+            }
+        }
+    }
+
     /// The resource of `//SERVICE/PATH`; nothing where there is no text.
     pub(super) fn read(at: &At<'_>) -> Result<Option<Self>> {
         let Some(text) = at.text()? else { return Ok(None) };
@@ -152,6 +207,16 @@ impl Vm {
         let name = both(self.name, other.name.as_ref()).ok()?;
         let id = both(self.id, other.id.as_ref()).ok()?;
         Some(Self { project, zone: self.zone, name, id })
+    }
+}
+
+impl Vm {
+    /// Can it be in the project of a cluster, as its nodes are? A number could be any project's.
+    pub(super) fn is_in_project_of(&self, cluster: &target::Cluster) -> bool {
+        match (&self.project, cluster) {
+            (Project::Id(own), target::Cluster::Gke { project, .. }) => own == project,
+            _ => true,
+        }
     }
 }
 

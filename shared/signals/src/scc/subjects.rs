@@ -9,7 +9,8 @@
 //! | image | Container Threat Detection only: `containers[].uri`, `sourceProperties.Container_Image_Uri` |
 //! | Google service account | `resourceName`; the caller in `access` ([`crate::gcp::Caller`]) or `sourceProperties.properties.principalEmail` |
 //!
-//! What a binding or an access review names is the caller's choice, and is no subject.
+//! What a binding or an access review names is the caller's choice, and is no subject. A resource of another cloud is
+//! none either.
 
 use stanch_core::{
     Result, Target,
@@ -18,7 +19,7 @@ use stanch_core::{
 
 use super::{
     kubernetes,
-    name::{self, Resource},
+    name::{self, Cloud, Resource},
     owner::Owner,
     vm,
 };
@@ -51,8 +52,13 @@ pub(super) fn read(
     notes: &mut Notes,
 ) -> Result<Found> {
     let (main, other) = (finding.get("resourceName")?, resource.get("name")?);
-    let (main, other): (Place<'_>, Place<'_>) = ((main, Resource::read(&main)?), (other, Resource::read(&other)?));
+    let stated = Cloud::read(resource)?;
+    let main: Place<'_> = (main, Resource::of_any_cloud(&main, stated)?);
+    let other: Place<'_> = (other, Resource::of_any_cloud(&other, stated)?);
     agree(&main, &other)?;
+    if let Some(cloud) = foreign([&main, &other], stated) {
+        return elsewhere(cloud, finding, properties, notes);
+    }
     let owner = Owner::read(resource)?;
     owner.must_own(&main)?;
     owner.must_own(&other)?;
@@ -71,7 +77,7 @@ pub(super) fn read(
         let image = kubernetes::image(finding, properties, scope, notes)?;
         kube::add(subjects, image);
     }
-    kubernetes::nodes(finding, properties, scope, &owner, subjects, notes)?;
+    kubernetes::nodes(finding, properties, [&main, &other], scope, &owner, subjects, notes)?;
     vm::add(subjects, [&main, &other], resource, properties, &owner, notes)?;
     if let Some(Resource::ServiceAccount(project, email)) = main.1.as_ref().or(other.1.as_ref())
         && let Some(project) = owner.resolve(project)
@@ -83,6 +89,33 @@ pub(super) fn read(
         notes.add("the finding names nothing that a responder takes");
     }
     Ok(found)
+}
+
+/// The other cloud that the finding is about.
+fn foreign(places: [&Place<'_>; 2], stated: Option<Cloud>) -> Option<Cloud> {
+    let named = places.into_iter().find_map(|(_, place)| match place {
+        Some(Resource::Foreign(cloud)) => Some(*cloud),
+        _ => None,
+    });
+    named.or(stated).filter(|cloud| *cloud != Cloud::Google)
+}
+
+/// A finding about another cloud has no subject here: Security Command Center looks at that cloud from outside, and
+/// does not say enough to act on. What it says of Google's beside that is a contradiction.
+fn elsewhere(cloud: Cloud, finding: &At<'_>, properties: &At<'_>, notes: &mut Notes) -> Result<Found> {
+    let vm = match vm::place(properties)? {
+        None => kubernetes::node_vm(finding, properties)?,
+        place => place,
+    };
+    if let Some(at) = vm {
+        return Err(at.wrong("names a VM of Google's in a finding about another cloud"));
+    }
+    notes.add(match cloud {
+        Cloud::Aws => "the resource is in AWS: wire GuardDuty or Security Hub to act on it",
+        Cloud::Azure => "the resource is in Azure, where no responder acts: wire a detector of its own",
+        Cloud::Google | Cloud::Unknown => "the resource is in another cloud: wire a detector of its own",
+    });
+    Ok(Found::default())
 }
 
 /// The authenticated caller, unless it is one of the subjects already.
@@ -124,6 +157,8 @@ fn agree(main: &Place<'_>, other: &Place<'_>) -> Result<()> {
         (Resource::ServiceAccount(one, email), Resource::ServiceAccount(two, another)) => {
             one.may_be(two) && email == another
         }
+        // Neither is a subject, and the two need not be spelled alike.
+        (Resource::Foreign(one), Resource::Foreign(another)) => one == another,
         (Resource::Other, Resource::Other) => same_but_for_project(&main.0, &other.0)?,
         _ => false,
     };

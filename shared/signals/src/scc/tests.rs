@@ -166,12 +166,144 @@ fn a_pod_that_is_the_resource_is_one_of_those_listed() -> Result<()> {
     assert_eq!(subjects(&of("cart-1"))?, [format!("{SHOP} pod/web/cart-1")]);
     let error = subjects(&of("cart-2")).expect_err("they disagree");
     assert!(error.to_string().contains("is not among finding.kubernetes.pods"), "{error}");
+    let mut older = of("cart-2");
+    older["finding"]["kubernetes"] = json!(null);
+    older["finding"]["sourceProperties"] = json!({"Pod_Namespace": "web", "Pod_Name": "cart-1"});
+    assert!(subjects(&older).is_err());
     // Its workload is another thing, and no contradiction.
     let mut document = of("cart-1");
     for place in ["/finding/resourceName", "/resource/name"] {
         document = with(document, place, json!(format!("{CLUSTER}/k8s/namespaces/web/apps/deployments/cart")));
     }
     assert_eq!(subjects(&document)?.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn what_the_resource_is_must_be_among_what_is_listed_of_its_kind() -> Result<()> {
+    let of = |path: &str, kubernetes: &Value| {
+        subjects(&with(finding(&format!("{CLUSTER}/k8s/{path}")), "/finding/kubernetes", kubernetes.clone()))
+    };
+    let object = |kind: &str, name: &str| json!({"group": "", "kind": kind, "ns": "web", "name": name});
+    for (kind, place) in [
+        ("ServiceAccount", "serviceaccounts"),
+        ("Deployment", "apps/deployments"),
+        ("ReplicaSet", "apps/replicasets"),
+        ("DaemonSet", "apps/daemonsets"),
+        ("StatefulSet", "apps/statefulsets"),
+        ("Job", "batch/jobs"),
+        ("CronJob", "batch/cronjobs"),
+        ("ReplicationController", "replicationcontrollers"),
+        ("Pod", "pods"),
+    ] {
+        let path = format!("namespaces/web/{place}/cart");
+        let listed = |names: &[&str]| json!({"objects": names.iter().map(|it| object(kind, it)).collect::<Vec<_>>()});
+        assert_eq!(of(&path, &listed(&["cart"]))?.len(), 1, "{kind}");
+        assert_eq!(of(&path, &listed(&["cart-2", "cart"]))?.len(), 2, "{kind}");
+        let error = of(&path, &listed(&["cart-2"])).expect_err(kind).to_string();
+        assert!(error.contains("is not among finding.kubernetes.objects"), "{error}");
+        // Another namespace's of the same name is another one.
+        let other = with(listed(&["cart"]), "/objects/0/ns", json!("other"));
+        assert!(of(&path, &other).is_err(), "{kind}");
+        // What owns it, or runs as it, is of another kind.
+        let owner = if kind == "Deployment" { "ReplicaSet" } else { "Deployment" };
+        assert_eq!(of(&path, &json!({"objects": [object(owner, "shop")]}))?.len(), 2, "{kind}");
+    }
+    // Several pods, of which the resource is one, and their owner.
+    let many = json!({
+        "pods": [{"ns": "web", "name": "cart-1"}, {"ns": "web", "name": "cart-2"}],
+        "objects": [object("Deployment", "cart")],
+    });
+    assert_eq!(
+        of("namespaces/web/pods/cart-2", &many)?,
+        ["pod/web/cart-2", "pod/web/cart-1", "deployments/web/cart"].map(|it| format!("{SHOP} {it}"))
+    );
+    assert!(of("namespaces/web/pods/cart-3", &many).is_err());
+    // The two lists are one finding's as well.
+    let two = json!({"pods": [{"ns": "web", "name": "cart-1"}], "objects": [object("Pod", "cart-2")]});
+    assert!(of("namespaces/web/pods/cart-1", &two).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_node_that_is_the_resource_is_one_of_those_listed() -> Result<()> {
+    let node = |name: &str| finding(&format!("{CLUSTER}/k8s/nodes/{name}"));
+    let listed = |document: Value, names: &[&str]| {
+        let nodes: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+        subjects(&with(document, "/finding/kubernetes", json!({ "nodes": nodes })))
+    };
+    let vm = "gcp:shop-prod instance/europe-west1-b/vm-1";
+    assert_eq!(listed(node("vm-1"), &[VM])?, [format!("{SHOP} node/vm-1"), vm.to_owned()]);
+    assert_eq!(listed(node("vm-1"), &["vm-1"])?, [format!("{SHOP} node/vm-1")]);
+    assert_eq!(listed(node("vm-1"), &["vm-2", VM])?.len(), 3);
+    // A VM's number says nothing about the node's name.
+    assert!(listed(node("vm-1"), &[&VM.replace("vm-1", "42")]).is_ok());
+    assert_eq!(listed(finding(VM), &[VM])?, [vm]);
+    let other = VM.replace("vm-1", "vm-2");
+    for (document, names) in [
+        (node("vm-1"), [other.as_str()]),
+        (node("vm-1"), ["vm-2"]),
+        (finding(VM), [&other]),
+        (finding(VM), ["vm-2"]),
+        (finding(VM), [&VM.replace("west1-b", "west1-c")]),
+        (finding(CLUSTER), [&VM.replace("shop-prod", "other-one")]),
+    ] {
+        assert!(listed(document.clone(), &names).is_err(), "{document} {names:?}");
+    }
+    let own = |document: Value, name: &str| with(document, "/finding/sourceProperties/VM_Instance_Name", json!(name));
+    assert_eq!(listed(own(finding(CLUSTER), VM), &[VM])?.len(), 2);
+    assert!(listed(own(finding(CLUSTER), &other), &[VM]).is_err());
+    let error = subjects(&own(node("vm-1"), &other)).expect_err("they disagree").to_string();
+    assert!(error.contains("disagrees with finding.resourceName"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_resource_of_another_cloud_is_no_subject_and_one_of_google_beside_it_is_refused() -> Result<()> {
+    let arn = "arn:aws:ec2:eu-central-1:123456789012:instance/i-0a1b2c3d4e5f67890";
+    let azure = "/subscriptions/0a1b2c3d-0000-4000-8000-1a2b3c4d5e6f/resourceGroups/shop/providers/Microsoft.Compute/virtualMachines/vm-1";
+    let of = |name: &str, provider: Value| {
+        let mut document = with(finding(name), "/resource/cloudProvider", provider);
+        document["resource"]["project"] = json!(null);
+        document["resource"]["projectDisplayName"] = json!(null);
+        document
+    };
+    let aws = json!("AMAZON_WEB_SERVICES");
+    for (name, provider, expected) in [
+        (arn, json!(null), "AWS"),
+        (arn, aws.clone(), "AWS"),
+        ("i-0a1b2c3d4e5f67890", aws.clone(), "AWS"),
+        (azure, json!(null), "Azure"),
+        (azure, json!("MICROSOFT_AZURE"), "Azure"),
+        ("vm-1", json!("TOMORROWS_CLOUD"), "another cloud"),
+    ] {
+        let alert = alert("", &of(name, provider))?;
+        let note = alert.note.clone().unwrap_or_default();
+        assert!(names(&alert).is_empty() && note.contains(&format!("the resource is in {expected}")), "{note}");
+        assert_eq!((alert.incident.as_str(), alert.severity), ("scc-22-abc", Some(Severity::High)));
+    }
+    // Neither is the caller: another cloud's finding has it from that cloud's log.
+    let caller = json!("ci@shop-prod.iam.gserviceaccount.com");
+    assert!(names(&alert("", &with(of(arn, aws.clone()), "/finding/access/principalEmail", caller))?).is_empty());
+    let affected = json!([{ "gcpResourceName": VM }]);
+    let details = json!("projects/shop-prod/zones/europe-west1-b/instances/vm-1");
+    for document in [
+        of(VM, aws.clone()),
+        of(CLUSTER, aws.clone()),
+        of(azure, aws.clone()),
+        of(arn, json!("GOOGLE_CLOUD_PLATFORM")),
+        of("vm-1", json!("GOOGLE_CLOUD_PLATFORM")),
+        of(arn, json!(1)),
+        with(of(arn, json!(null)), "/resource/name", json!(VM)),
+        with(of(arn, json!(null)), "/finding/resourceName", json!(CLUSTER)),
+        with(of(arn, json!(null)), "/resource/name", json!(azure)),
+        with(of(arn, aws.clone()), "/finding/sourceProperties/affectedResources", affected),
+        with(of(arn, aws.clone()), "/finding/sourceProperties/properties/instanceDetails", details),
+        with(of(arn, aws.clone()), "/finding/kubernetes", json!({"nodes": [{"name": VM}]})),
+        with(of(arn, aws), "/finding/sourceProperties/VM_Instance_Name", json!(VM)),
+    ] {
+        assert!(subjects(&document).is_err(), "{document}");
+    }
     Ok(())
 }
 

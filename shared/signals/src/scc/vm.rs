@@ -26,23 +26,30 @@ pub(super) fn add(
         }
     }
     let detail = properties.get("properties")?;
-    let details = detail.get("instanceDetails")?;
-    if let Some(vm) = Vm::details(&details)? {
-        named.add(&details, &vm)?;
-    }
-    brute_force(&detail, &mut named)?;
+    named.details(&detail)?;
     partial(resource, &detail, &mut named)?;
     let listed = affected(properties)?;
     match named.vm {
-        Some(vm) => {
+        Some((at, vm)) => {
             if !listed.is_empty() && !listed.iter().any(|it| vm.clone().with(it).is_some()) {
-                return Err(properties.get("affectedResources")?.wrong(format!("disagrees with {}", named.path)));
+                return Err(properties.get("affectedResources")?.wrong(format!("disagrees with {}", at.path())));
             }
             push(subjects, &vm, owner, notes);
         }
         None => listed.iter().for_each(|vm| push(subjects, vm, owner, notes)),
     }
     Ok(())
+}
+
+/// The first place among the properties that names a VM.
+pub(super) fn place<'a>(properties: &At<'a>) -> Result<Option<At<'a>>> {
+    let mut named = Named::default();
+    named.details(&properties.get("properties")?)?;
+    if let Some((at, _)) = named.vm {
+        return Ok(Some(at));
+    }
+    let listed = properties.get("affectedResources")?;
+    Ok(if affected(properties)?.is_empty() { None } else { Some(listed) })
 }
 
 /// A VM as a target.
@@ -58,26 +65,34 @@ pub(super) fn push(subjects: &mut Vec<Target>, vm: &Vm, owner: &Owner, notes: &m
 
 /// What has been read so far, and from where.
 #[derive(Default)]
-struct Named {
-    vm: Option<Vm>,
-    path: String,
+struct Named<'a> {
+    vm: Option<(At<'a>, Vm)>,
 }
 
-impl Named {
-    fn add(&mut self, at: &At<'_>, vm: &Vm) -> Result<()> {
+impl<'a> Named<'a> {
+    fn add(&mut self, at: &At<'a>, vm: &Vm) -> Result<()> {
         self.vm = Some(match self.vm.take() {
-            None => {
-                self.path = at.path();
-                vm.clone()
+            None => (*at, vm.clone()),
+            Some((place, first)) => {
+                let both = first.with(vm).ok_or_else(|| at.wrong(format!("disagrees with {}", place.path())))?;
+                (place, both)
             }
-            Some(first) => first.with(vm).ok_or_else(|| at.wrong(format!("disagrees with {}", self.path)))?,
         });
         Ok(())
+    }
+
+    /// What the properties of Event Threat Detection say in full.
+    fn details(&mut self, detail: &At<'a>) -> Result<()> {
+        let details = detail.get("instanceDetails")?;
+        if let Some(vm) = Vm::details(&details)? {
+            self.add(&details, &vm)?;
+        }
+        brute_force(detail, self)
     }
 }
 
 /// Brute Force: SSH names project, zone, instance id and, per attempt, the VM's name.
-fn brute_force(detail: &At<'_>, named: &mut Named) -> Result<()> {
+fn brute_force<'a>(detail: &At<'a>, named: &mut Named<'a>) -> Result<()> {
     let (project, zone, id) = (detail.get("projectId")?, detail.get("zone")?, detail.get("instanceId")?);
     let attempts = detail.get_one_of(["attempts", "loginAttempts"])?;
     let mut name: Option<GceName> = None;
@@ -96,7 +111,7 @@ fn brute_force(detail: &At<'_>, named: &mut Named) -> Result<()> {
     if name.is_none() && id.is_none() {
         return Ok(());
     }
-    let known = named.vm.clone();
+    let known = named.vm.as_ref().map(|(_, vm)| vm.clone());
     let vm = match (project.text()?, zone.name()?, known) {
         (Some(text), Some(zone), _) => Vm { project: Project::of(&project, text)?, zone, name, id },
         // The VM is named elsewhere: this must only fit to it.
@@ -107,8 +122,8 @@ fn brute_force(detail: &At<'_>, named: &mut Named) -> Result<()> {
 }
 
 /// What names a VM only together with another place: `displayName` and `gceInstanceId`.
-fn partial(resource: &At<'_>, detail: &At<'_>, named: &mut Named) -> Result<()> {
-    let Some(known) = named.vm.clone() else { return Ok(()) };
+fn partial<'a>(resource: &At<'a>, detail: &At<'a>, named: &mut Named<'a>) -> Result<()> {
+    let Some((_, known)) = named.vm.clone() else { return Ok(()) };
     let shown = resource.get_one_of(["displayName", "display_name"])?;
     if let Some(Ok(name)) = shown.text()?.map(str::parse::<GceName>) {
         named.add(&shown, &Vm { name: Some(name), id: None, ..known.clone() })?;
