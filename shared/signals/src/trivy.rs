@@ -3,7 +3,8 @@
 //! - Subjects: the workload, from the labels that the operator sets (a name that is too long for a label stands in the
 //!   annotation of the same key), and the image, by digest where it is known. Owner references and the report's own
 //!   namespace must not contradict the labels. Without labels there is no subject.
-//! - Severity: that of the worst vulnerability that the summary counts. The rule is the gravest vulnerability listed.
+//! - Severity: that of the worst vulnerability that the summary counts or the list holds, whichever is worse: neither
+//!   alone can call a report clean. The rule is the gravest vulnerability listed.
 //! - Reports do not name the cluster: `STANCH_CLUSTER` does.
 //! - The incident is `trivy-` and 24 hexadecimal digits over cluster, workload, container and image: the operator deletes
 //!   and writes its reports anew at each scan.
@@ -39,7 +40,14 @@ pub(crate) fn alert(object: &At<'_>, cluster: &Cluster) -> Result<Alert> {
     if !report.is_present() {
         return Err(report.missing());
     }
-    let (severity, count) = summary(&report.get("summary")?, &mut notes)?;
+    let summary = report.get("summary")?;
+    let (told, listed) = (Counts::summary(&summary)?, Counts::listed(&report)?);
+    let counts = told.worse(&listed);
+    counts.note(&mut notes);
+    if summary.is_present() && counts != told {
+        notes.add("the summary counts fewer than are listed");
+    }
+    let is_silent = !summary.is_present() && !report.get("vulnerabilities")?.is_present();
     let labels = Labels::read(&metadata)?;
     let image = image(&report, cluster, &mut notes)?;
     let workload = labels.target(cluster, &mut notes)?;
@@ -65,12 +73,15 @@ pub(crate) fn alert(object: &At<'_>, cluster: &Cluster) -> Result<Alert> {
     let id = metadata.get("uid")?.text()?.or(metadata.get("name")?.text()?);
     Ok(Alert {
         id: id.filter(|id| !id.is_empty()).map(plain),
-        severity,
-        count: Some(count),
+        severity: counts.severity(),
+        count: Some(counts.total()),
         first_seen: time,
         last_seen: time,
         subjects,
-        inactive: (count == 0).then(|| "no vulnerability was found".to_owned()),
+        inactive: (counts.total() == 0).then(|| {
+            let why = if is_silent { "the report counts and lists nothing" } else { "no vulnerability was found" };
+            why.to_owned()
+        }),
         note: notes.finish(),
         ..Alert::new(key, Source::Trivy, worst(&report)?.unwrap_or_else(|| "VulnerabilityReport".to_owned()))
     })
@@ -148,9 +159,12 @@ fn image(report: &At<'_>, cluster: &Cluster, notes: &mut Notes) -> Result<Option
     Ok(Some(Image { cluster: cluster.clone(), image }.into()))
 }
 
-/// The worst severity that is counted, and how many vulnerabilities there are.
-fn summary(summary: &At<'_>, notes: &mut Notes) -> Result<(Option<Severity>, u64)> {
-    const COUNTS: [(&str, Option<Severity>); 6] = [
+/// Vulnerabilities by severity, the worst first; the last ones are of no known severity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts([u64; 6]);
+
+impl Counts {
+    const SEVERITIES: [(&str, Option<Severity>); 6] = [
         ("criticalCount", Some(Severity::Critical)),
         ("highCount", Some(Severity::High)),
         ("mediumCount", Some(Severity::Medium)),
@@ -158,20 +172,62 @@ fn summary(summary: &At<'_>, notes: &mut Notes) -> Result<(Option<Severity>, u64
         ("noneCount", Some(Severity::Info)),
         ("unknownCount", None),
     ];
-    let (mut worst, mut total) = (None, 0_u64);
-    for (key, severity) in COUNTS {
-        let at = summary.get(key)?;
-        let Some(count) = at.integer()? else { continue };
-        let count = u64::try_from(count).map_err(|_| at.wrong("must not be negative"))?;
-        total = total.saturating_add(count);
-        if count > 0 && worst.is_none() {
-            worst = severity;
+
+    /// What the summary counts.
+    fn summary(summary: &At<'_>) -> Result<Self> {
+        let mut counts = Self::default();
+        for (count, (key, _)) in counts.0.iter_mut().zip(Self::SEVERITIES) {
+            let at = summary.get(key)?;
+            let Some(number) = at.integer()? else { continue };
+            *count = u64::try_from(number).map_err(|_| at.wrong("must not be negative"))?;
         }
-        if count > 0 && ["criticalCount", "highCount"].contains(&key) {
-            notes.add(format!("{count} {}", key.trim_end_matches("Count")));
+        Ok(counts)
+    }
+
+    /// What is listed.
+    fn listed(report: &At<'_>) -> Result<Self> {
+        let mut counts = Self::default();
+        for item in report.get("vulnerabilities")?.each()? {
+            let severity = severity(&item)?;
+            let place = counts.0.iter_mut().zip(Self::SEVERITIES).find(|(_, (_, it))| *it == severity);
+            if let Some((count, _)) = place {
+                *count += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    fn worse(&self, other: &Self) -> Self {
+        let mut worse = *self;
+        for (count, other) in worse.0.iter_mut().zip(other.0) {
+            *count = other.max(*count);
+        }
+        worse
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        self.0.iter().zip(Self::SEVERITIES).find(|(count, _)| **count > 0).and_then(|(_, (_, severity))| severity)
+    }
+
+    fn total(&self) -> u64 {
+        self.0.iter().fold(0, |total, count| total.saturating_add(*count))
+    }
+
+    fn note(&self, notes: &mut Notes) {
+        for (count, (key, _)) in self.0.iter().zip(Self::SEVERITIES).take(2) {
+            if *count > 0 {
+                notes.add(format!("{count} {}", key.trim_end_matches("Count")));
+            }
         }
     }
-    Ok((worst, total))
+}
+
+/// A vulnerability's severity; `UNKNOWN` is none.
+fn severity(item: &At<'_>) -> Result<Option<Severity>> {
+    Ok(item
+        .get("severity")?
+        .text()?
+        .and_then(|word| if word.eq_ignore_ascii_case("none") { Some(Severity::Info) } else { level(word) }))
 }
 
 /// The id of the gravest vulnerability, by severity and then by score.
@@ -183,7 +239,7 @@ fn worst(report: &At<'_>) -> Result<Option<String>> {
     }
     let mut worst: Option<(Option<Severity>, f64, &str)> = None;
     for item in &items {
-        let severity = item.get("severity")?.text()?.and_then(level);
+        let severity = severity(item)?;
         let score = item.get("score")?.number()?.unwrap_or_default();
         let Some(id) = item.get("vulnerabilityID")?.text()? else { continue };
         if worst.is_none_or(|(grave, points, _)| (severity, score) > (grave, points)) {

@@ -64,11 +64,40 @@ fn without_labels_there_is_nobody_to_act_on() -> Result<()> {
 
 #[test]
 fn the_worst_count_is_the_severity_and_no_count_is_no_alert() -> Result<()> {
+    let counted = |summary: Value, listed: Value| {
+        alert(CLUSTER, &with(with(report(), "/report/summary", summary), "/report/vulnerabilities", listed))
+    };
     let none = json!({"criticalCount": 0, "highCount": 0});
-    let clean = alert(CLUSTER, &with(report(), "/report/summary", none))?;
-    assert_eq!(clean.inactive.as_deref(), Some("no vulnerability was found"));
-    let medium = alert(CLUSTER, &with(report(), "/report/summary", json!({"mediumCount": 7, "criticalCount": 0})))?;
-    assert_eq!((medium.severity, medium.inactive), (Some(Severity::Medium), None));
+    for (summary, listed) in [(none.clone(), json!([])), (none, json!(null)), (json!(null), json!([]))] {
+        let clean = counted(summary, listed)?;
+        assert_eq!((clean.severity, clean.inactive.as_deref()), (None, Some("no vulnerability was found")));
+    }
+    let medium = counted(json!({"mediumCount": 7, "criticalCount": 0}), json!([]))?;
+    assert_eq!((medium.severity, medium.count, medium.inactive), (Some(Severity::Medium), Some(7), None));
+    let silent = counted(json!(null), json!(null))?;
+    assert_eq!(silent.inactive.as_deref(), Some("the report counts and lists nothing"));
+    Ok(())
+}
+
+#[test]
+fn neither_the_summary_nor_the_list_alone_calls_a_report_clean() -> Result<()> {
+    let none = json!({"criticalCount": 0, "highCount": 0, "mediumCount": 0, "lowCount": 0, "unknownCount": 0});
+    let less = json!({"criticalCount": 0, "highCount": 5, "mediumCount": 1});
+    for (summary, count, note) in [
+        (json!(null), 2, "1 critical; 1 high"),
+        (json!({}), 2, "1 critical; 1 high; the summary counts fewer than are listed"),
+        (none, 2, "1 critical; 1 high; the summary counts fewer than are listed"),
+        (less, 7, "1 critical; 5 high; the summary counts fewer than are listed"),
+    ] {
+        let alert = alert(CLUSTER, &with(report(), "/report/summary", summary.clone()))?;
+        assert_eq!((alert.severity, alert.inactive), (Some(Severity::Critical), None), "{summary}");
+        assert_eq!((alert.count, alert.note.as_deref()), (Some(count), Some(note)), "{summary}");
+    }
+    // A severity that nobody knows is still a vulnerability.
+    let mut odd = with(report(), "/report/summary", json!(null));
+    odd["report"]["vulnerabilities"] = json!([{"vulnerabilityID": "CVE-2026-0003", "severity": "UNKNOWN"}, {}]);
+    let alert = alert(CLUSTER, &odd)?;
+    assert_eq!((alert.severity, alert.count, alert.inactive), (None, Some(2), None));
     Ok(())
 }
 
