@@ -5,7 +5,8 @@
 //! - One alert for each result that is `fail` (`result`, in v1alpha1 `status`). `warn`, `error` (the policy could not be
 //!   tried), `skip` and `pass` are none. A report in which nothing failed is one inactive alert, so that it is seen to
 //!   have been read.
-//! - Subjects: the result's `resources`, else the report's `scope`: pods, workloads, nodes, service accounts.
+//! - Subjects: the result's `resources`, else the report's `scope`: pods, workloads, nodes, service accounts. A report
+//!   in a namespace accuses nothing in another one; a cluster's report may.
 //! - Reports do not name the cluster: `STANCH_CLUSTER` does.
 //! - The incident is `policyreport-` and 24 hexadecimal digits over cluster, source, policy, rule and resource: the
 //!   engines write their reports anew at each scan.
@@ -180,10 +181,17 @@ impl Report<'_, '_> {
         if !["pods", "serviceaccounts"].contains(&resource.as_str()) && !kube::WORKLOADS.contains(&resource.as_str()) {
             return Ok(None);
         }
-        let own = at.get("namespace")?;
-        let namespace = match own.text()? {
-            Some("") | None => self.object.get("metadata")?.get("namespace")?.name::<Namespace>()?,
-            Some(_) => own.name()?,
+        let (own, report) = (at.get("namespace")?, self.object.get("metadata")?.get("namespace")?);
+        let report_namespace = report.name::<Namespace>()?;
+        let namespace = if own.text()?.is_some_and(|text| !text.is_empty()) {
+            let named = own.name::<Namespace>()?;
+            // Who may write reports in one namespace must not accuse what is in another.
+            if report_namespace.is_some() && named != report_namespace && !self.is_of_cluster()? {
+                return Err(own.wrong(format!("disagrees with {}", report.path())));
+            }
+            named
+        } else {
+            report_namespace
         };
         let (Some(namespace), Some(name)) = (namespace, name_at.name::<KubeName>()?) else { return Ok(None) };
         if resource == "serviceaccounts" {
@@ -192,6 +200,11 @@ impl Report<'_, '_> {
         let uid = at.get("uid")?;
         let uid = if uid.text()?.is_some_and(str::is_empty) { None } else { uid.name::<KubeUid>()? };
         Ok(Some(kube::pod_or_workload(cluster, kind.parse(text)?, namespace, name, uid)))
+    }
+
+    /// Is it about the whole cluster, whatever namespace it may be kept in?
+    fn is_of_cluster(&self) -> Result<bool> {
+        Ok(self.object.get("kind")?.text()?.is_some_and(|kind| kind.starts_with("Cluster")))
     }
 
     fn id(&self) -> Result<Option<String>> {

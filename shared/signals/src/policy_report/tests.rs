@@ -73,6 +73,31 @@ fn the_scope_stands_in_for_resources() -> Result<()> {
 }
 
 #[test]
+fn a_report_in_a_namespace_accuses_nothing_in_another() -> Result<()> {
+    let other = with(report(), "/results/0/resources/0/namespace", json!("kube-system"));
+    let error = alert(CLUSTER, &other).expect_err("they disagree").to_string();
+    assert!(error.contains("results[0].resources[0].namespace: disagrees with metadata.namespace"), "{error}");
+    let mut scoped = with(report(), "/scope", json!({"kind": "Deployment", "name": "dns", "namespace": "kube-system"}));
+    scoped["results"][0]["resources"] = json!(null);
+    assert!(alert(CLUSTER, &scoped).is_err());
+    // The other results of the report still count.
+    let mut two = other.clone();
+    two["results"][1]["result"] = json!("fail");
+    let outcomes = crate::decode_each(
+        two.to_string().as_bytes(),
+        &crate::Context::new(CLUSTER.parse().ok(), "2026-11-20T12:00:00Z".parse().expect("a time")),
+    )?;
+    assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true]);
+    let cluster = with(with(other, "/kind", json!("ClusterPolicyReport")), "/metadata/namespace", json!(null));
+    assert_eq!(names(&alert(CLUSTER, &cluster)?), ["context:prod pod/kube-system/cart-1"]);
+    for nothing in [json!(null), json!("")] {
+        let own = with(report(), "/results/0/resources/0/namespace", nothing);
+        assert_eq!(names(&alert(CLUSTER, &own)?), ["context:prod pod/web/cart-1"]);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_report_in_which_nothing_failed_asks_for_nothing() -> Result<()> {
     for word in ["pass", "warn", "error", "skip"] {
         let alert = alert(CLUSTER, &with(report(), "/results/0/result", json!(word)))?;
