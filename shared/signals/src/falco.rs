@@ -13,6 +13,7 @@
 //!   one container are one incident, and falcosidekick's `uuid`, new for each delivery, plays no part. The price:
 //!   a burst across the full hour is two incidents, which then share one record per target.
 
+use jiff::Timestamp;
 use stanch_core::{
     Alert, Error, Result, Severity, Source, Target,
     names::{KubeName, KubeUid, Namespace},
@@ -42,11 +43,11 @@ pub(crate) fn alert(at: &At<'_>, context: &Context) -> Result<Alert> {
         .cluster
         .as_ref()
         .ok_or_else(|| Error::invalid("", "Falco does not name its cluster: STANCH_CLUSTER must name the cluster"))?;
-    alert_in(at, cluster)
+    alert_in(at, cluster, None)
 }
 
-/// One alert of a cluster.
-pub(crate) fn alert_in(alert: &At<'_>, cluster: &Cluster) -> Result<Alert> {
+/// One alert of a cluster. Where it has no time of its own, it is from when its relay says.
+pub(crate) fn alert_in(alert: &At<'_>, cluster: &Cluster, relayed: Option<Timestamp>) -> Result<Alert> {
     let mut notes = Notes::default();
     // Falco Talon's own examples spell it with a capital letter.
     let rule = alert.get_one_of(["rule", "Rule"])?.required_text()?;
@@ -55,9 +56,11 @@ pub(crate) fn alert_in(alert: &At<'_>, cluster: &Cluster) -> Result<Alert> {
     fields.0.section()?;
     // The relays keep `time`; `evt.time` is in nanoseconds and above 2^53, so a relay in JavaScript rounds it.
     let at = alert.get("time")?;
-    let time = match at.time()? {
-        Some(time) => time,
-        None => fields.event_time()?.ok_or_else(|| at.missing())?,
+    let time = match (at.time(), relayed) {
+        (Ok(Some(time)), _) => time,
+        (Ok(None), None) => fields.event_time()?.ok_or_else(|| at.missing())?,
+        (Err(error), None) => return Err(error),
+        (_, Some(relayed)) => fields.event_time().ok().flatten().unwrap_or(relayed),
     };
     let source = alert.get("source")?.text()?;
     let hostname = alert.get("hostname")?;
@@ -143,10 +146,10 @@ impl<'a> Fields<'a> {
         Ok(if first.is_present() { first } else { second })
     }
 
-    fn event_time(&self) -> Result<Option<jiff::Timestamp>> {
+    fn event_time(&self) -> Result<Option<Timestamp>> {
         let at = self.0.get("evt.time")?;
         let Some(nanoseconds) = at.integer()? else { return Ok(None) };
-        jiff::Timestamp::from_nanosecond(nanoseconds.into()).map(Some).map_err(|_| at.wrong("must be a time"))
+        Timestamp::from_nanosecond(nanoseconds.into()).map(Some).map_err(|_| at.wrong("must be a time"))
     }
 }
 

@@ -61,7 +61,8 @@ impl<'a> Caller<'a> {
 }
 
 /// `PROJECT.svc.id.goog[NAMESPACE/NAME]`: a Kubernetes service account that federated ("GKE: Workload Identity
-/// Federation"). The pool is the project's; which of its clusters it is, only the context tells.
+/// Federation for GKE", identity sameness). The pool is the project's and all of its clusters share it, so the cluster
+/// that was called need not be the account's: only the context tells, where the call was not to another cluster.
 fn workload_identity(
     at: &At<'_>,
     pool: &str,
@@ -75,7 +76,9 @@ fn workload_identity(
     let (namespace, name) = account.strip_suffix(']').and_then(|it| it.split_once('/')).ok_or_else(form)?;
     let (namespace, name) = (at.parse(namespace)?, at.parse(name)?);
     let of_project = |it: &&Cluster| matches!(it, Cluster::Gke { project: owner, .. } if *owner == project);
-    let Some(cluster) = cluster.filter(of_project).or(context.cluster.as_ref().filter(of_project)) else {
+    let called = cluster.filter(of_project);
+    let ours = context.cluster.as_ref().filter(of_project).filter(|ours| called.is_none_or(|called| called == *ours));
+    let Some(cluster) = ours else {
         notes.add("the caller is a Kubernetes service account of a cluster that is not named");
         return Ok(None);
     };

@@ -1,6 +1,7 @@
 //! GKE: audit entries of a cluster ("GKE: audit logging"), and entries about a node, a pod or a container ("Monitored
 //! resource types": `k8s_cluster`, `k8s_node`, `k8s_pod`, `k8s_container`).
 
+use jiff::Timestamp;
 use stanch_core::{
     Alert, Result, Target,
     names::{GceName, GkeName, KubeName, Location, Namespace, ProjectId},
@@ -126,13 +127,18 @@ pub(super) fn pod_entry(entry: &Entry<'_>, context: &Context, notes: &mut Notes)
 }
 
 /// A Falco alert that Falco printed and a log agent (fluent-bit, GKE's own) sent. The labels name the cluster.
-pub(super) fn falco_entry(entry: &Entry<'_>, payload: &At<'_>, context: &Context) -> Result<Alert> {
+pub(super) fn falco_entry(
+    entry: &Entry<'_>,
+    payload: &At<'_>,
+    time: Option<Timestamp>,
+    context: &Context,
+) -> Result<Alert> {
     let mut notes = Notes::default();
     let cluster = Labels::read(entry)?.cluster(context, &mut notes);
     let Some(cluster) = cluster else {
         return Err(entry.labels.wrong("must name the cluster, or STANCH_CLUSTER must name a cluster of this project"));
     };
-    let mut alert = falco::alert_in(payload, &cluster)?;
+    let mut alert = falco::alert_in(payload, &cluster, time)?;
     // Any container can print a line that looks like an alert about another pod.
     if !is_falco(entry)? {
         alert.subjects.clear();

@@ -23,6 +23,7 @@ mod gce;
 mod gke;
 pub(crate) mod path;
 
+use jiff::Timestamp;
 use stanch_core::{Alert, IncidentId, Result, Severity, Source, Target, names::ProjectId};
 
 use crate::{
@@ -78,7 +79,7 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
     let payload = entry.get("jsonPayload")?;
     let is_object = payload.is_object();
     if kind == Some("k8s_container") && is_object && falco::is_alert(&payload) {
-        return gke::falco_entry(&read, &payload, context);
+        return gke::falco_entry(&read, &payload, time(entry)?, context);
     }
     // A log agent that does not look into what a container prints hands the line on as text.
     if kind == Some("k8s_container")
@@ -86,7 +87,7 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
         && let Ok(document) = Document::read(line.trim().as_bytes(), &context.limits)
         && falco::is_alert(&document.top())
     {
-        return gke::falco_entry(&read, &document.top(), context);
+        return gke::falco_entry(&read, &document.top(), time(entry)?, context);
     }
     let mut found = match kind {
         Some("k8s_cluster") => gke::cluster_entry(&read, context, &mut notes)?,
@@ -117,10 +118,7 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
         // The authority that the caller asked for. Whether it was allowed to is not said, so it is only shown.
         acted_as = caller.acted_as.map(plain).or(info.get("authoritySelector")?.text()?.map(plain));
     }
-    let time = match entry.get("timestamp")?.time()? {
-        None => entry.get("receiveTimestamp")?.time()?,
-        time => time,
-    };
+    let time = time(entry)?;
     if time.is_none() {
         notes.add("the entry has no time");
     }
@@ -137,6 +135,14 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
         note: notes.finish(),
         ..Alert::new(incident, Source::CloudLogging, rule.unwrap_or_else(|| "log entry".to_owned()))
     })
+}
+
+/// When it happened, else when Cloud Logging heard of it.
+fn time(entry: &At<'_>) -> Result<Option<Timestamp>> {
+    match entry.get("timestamp")?.time()? {
+        None => entry.get("receiveTimestamp")?.time(),
+        time => Ok(time),
+    }
 }
 
 /// The line that a container printed, where it is text: what else such a field holds is nothing that we read.
@@ -156,9 +162,10 @@ fn printed<'a>(entry: &At<'a>, payload: &At<'a>) -> Result<Option<&'a str>> {
 }
 
 /// What a call has to be about for its caller to be a subject: machines, clusters, identities. Of what else a service
-/// account calls (a topic, a metric) nobody says that it is suspect.
+/// account calls (a topic, a metric) nobody says that it is suspect. Who called a cluster's own API is read with the
+/// call.
 fn is_infrastructure(kind: &str) -> bool {
-    kind.starts_with("gce_") || ["gke_cluster", "k8s_cluster", "project", "service_account"].contains(&kind)
+    kind.starts_with("gce_") || ["gke_cluster", "project", "service_account"].contains(&kind)
 }
 
 /// `status` is a `google.rpc.Status`: anything but 0 is an error. GKE also labels what its authorizer decided.

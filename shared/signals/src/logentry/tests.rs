@@ -26,7 +26,11 @@ fn gce(labels: &Value) -> Value {
 }
 
 fn read(entry: &Value) -> Result<Alert> {
-    let context = Context::new(None, "2026-11-20T00:00:00Z".parse().expect("a time"));
+    read_in("", entry)
+}
+
+fn read_in(cluster: &str, entry: &Value) -> Result<Alert> {
+    let context = Context::new(cluster.parse().ok(), "2026-11-20T00:00:00Z".parse().expect("a time"));
     Ok(decode(entry.to_string().as_bytes(), &context)?.remove(0))
 }
 
@@ -74,6 +78,69 @@ fn a_line_of_falco_is_its_alert_and_accuses_no_pod_by_where_it_was_printed() -> 
     assert!(error.to_string().contains("disagrees with another line"), "{error}");
     let other = read(&entry("falco", ("textPayload", json!("Falco initialized with configuration file"))))?;
     assert_eq!((names(&other), other.note.is_some()), (vec![], true));
+    Ok(())
+}
+
+/// An agent that takes the alert's time for the entry's leaves none in the alert.
+#[test]
+fn a_falco_alert_without_a_time_is_from_when_its_entry_is() -> Result<()> {
+    let alert = json!({"rule": "Terminal shell in container", "priority": "Critical", "source": "syscall",
+        "time": "2026-11-19T21:59:59.5Z", "output_fields": {"k8s.ns.name": "web", "k8s.pod.name": "cart"}});
+    let entry = |alert: &Value, times: &[(&str, &str)]| {
+        let mut entry = json!({
+            "insertId": "1", "logName": "projects/shop-prod/logs/stdout", "jsonPayload": alert,
+            "resource": {"type": "k8s_container", "labels": {
+                "project_id": "shop-prod", "location": "europe-west1", "cluster_name": "shop",
+                "namespace_name": "falco", "pod_name": "falco-x7k2p", "container_name": "falco"}},
+        });
+        times.iter().for_each(|(key, time)| entry[*key] = json!(time));
+        entry
+    };
+    let (stamp, received) = (("timestamp", "2026-11-19T22:00:00Z"), ("receiveTimestamp", "2026-11-19T23:00:01Z"));
+    let seen = |document: &Value| read(document).map(|alert| alert.last_seen.map(|it| it.to_string()));
+    let own = read(&entry(&alert, &[stamp, received]))?;
+    assert_eq!(own.last_seen, "2026-11-19T21:59:59.5Z".parse().ok());
+    for lost in [json!(null), json!("22:00:00.0"), json!(1_763_589_600.5)] {
+        let lost = with(alert.clone(), "/time", lost);
+        let by_stamp = entry(&lost, &[stamp, received]);
+        assert_eq!(seen(&by_stamp)?.as_deref(), Some(stamp.1));
+        assert_eq!(seen(&entry(&lost, &[received]))?.as_deref(), Some(received.1));
+        // The hour that tells incidents apart is that of the same time.
+        let whole = entry(&with(alert.clone(), "/time", json!(stamp.1)), &[received]);
+        assert_eq!(read(&by_stamp)?.incident, read(&whole)?.incident);
+        assert_ne!(read(&by_stamp)?.incident, own.incident);
+        let exact = with(lost.clone(), "/output_fields/evt.time", json!(1_795_125_600_000_000_001_i64));
+        assert_eq!(seen(&entry(&exact, &[stamp]))?.as_deref(), Some("2026-11-19T22:00:00.000000001Z"));
+        let rounded = with(lost.clone(), "/output_fields/evt.time", json!(1.7951256e18));
+        assert_eq!(seen(&entry(&rounded, &[stamp]))?.as_deref(), Some(stamp.1));
+        assert!(read(&entry(&lost, &[])).is_err());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_federated_caller_is_in_the_cluster_that_it_called_only_if_the_context_says_so() -> Result<()> {
+    let account = "shop-prod.svc.id.goog[web/deployer]";
+    let exec = |principal: &str, delegation: Value| {
+        let it = audit("io.k8s.core.v1.pods.exec.create", "core/v1/namespaces/web/pods/cart/exec");
+        let it = with(it, "/protoPayload/authenticationInfo/principalEmail", json!(principal));
+        with(it, "/protoPayload/authenticationInfo/serviceAccountDelegationInfo", delegation)
+    };
+    let delegated = json!([{ "principalSubject": format!("serviceAccount:{account}") }]);
+    let shop = "gke:shop-prod/europe-west1/shop";
+    for call in [exec(account, json!(null)), exec("ci@shop-prod.iam.gserviceaccount.com", delegated)] {
+        assert_eq!(names(&read_in(shop, &call)?), ["pod/web/cart", "serviceaccount/web/deployer"]);
+        // All clusters of the project share its pool, and an account of that name in another one is not its caller.
+        for context in ["", "gke:shop-prod/europe-west1/other", "gke:other-one/europe-west1/shop"] {
+            let alert = read_in(context, &call)?;
+            assert_eq!(names(&alert), ["pod/web/cart"], "{context}");
+            assert!(alert.note.is_some_and(|note| note.contains("of a cluster that is not named")), "{context}");
+        }
+    }
+    let direct = exec("ci@shop-prod.iam.gserviceaccount.com", json!(null));
+    let alert = read(&direct)?;
+    assert_eq!(names(&alert), ["pod/web/cart", "ci@shop-prod.iam.gserviceaccount.com"]);
+    assert_eq!(alert.note.as_deref(), Some("a command was run in the pod (exec)"));
     Ok(())
 }
 
