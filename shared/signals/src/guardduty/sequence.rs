@@ -60,6 +60,14 @@ pub(super) fn read(service: &At<'_>, place: &Place, notes: &mut Notes) -> Result
             kube::add(&mut found.subjects, image(&container.get("data")?, cluster.as_ref(), notes)?);
         }
     }
+    if names_ecs(&resources)? {
+        let hosted = found.subjects.iter().any(|it| matches!(it, Target::Ec2Instance(_)));
+        notes.add(if hosted {
+            "no responder takes an ECS task: the instances are those that the sequence names beside it"
+        } else {
+            "no responder takes an ECS task"
+        });
+    }
     if found.subjects.is_empty() {
         notes.add("the sequence names nothing that a responder takes");
     }
@@ -83,6 +91,17 @@ pub(super) fn tactics(service: &At<'_>) -> Result<Option<String>> {
 /// A resource's own account, where it is given, is the finding's, or it is left alone.
 fn is_here(resource: &At<'_>, place: &Place) -> Result<bool> {
     Ok(resource.get("accountId")?.name()?.is_none_or(|account| place.account == account))
+}
+
+/// Is it about ECS? The cluster lists all of its container instances, attacked or not ("EcsCluster"): they are none of
+/// the subjects.
+fn names_ecs(resources: &[At<'_>]) -> Result<bool> {
+    for resource in resources {
+        if matches!(resource.get("resourceType")?.text()?, Some("ECS_CLUSTER" | "ECS_TASK")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The cluster that workloads and containers are in. They do not name theirs, so there must be one alone.

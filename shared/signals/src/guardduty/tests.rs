@@ -395,6 +395,27 @@ fn a_sequence_names_what_is_the_accounts_own() -> Result<()> {
 }
 
 #[test]
+fn a_sequence_in_ecs_says_that_no_responder_takes_a_task() -> Result<()> {
+    let cluster = json!({"uid": "c", "name": "shop", "resourceType": "ECS_CLUSTER", "data": {"ecsCluster": {
+        "status": "ACTIVE", "ec2InstanceUids": ["i-0a1b2c3d4e5f67890", "i-0fedcba9876543210"]}}});
+    let task = |launched: &str| {
+        json!({"uid": "arn:aws:ecs:eu-central-1:210987654321:task/shop/0a1b", "resourceType": "ECS_TASK",
+               "data": {"ecsTask": {"launchType": launched, "containerUids": ["x"]}}})
+    };
+    let container = json!({"uid": "x", "resourceType": "CONTAINER", "data": {"container": {"image": "cart:1"}}});
+    let instance = json!({"uid": "arn:aws:ec2:eu-central-1:210987654321:instance/i-0a1b2c3d4e5f67890",
+        "resourceType": "EC2_INSTANCE", "data": {"ec2Instance": {"instanceState": "running"}}});
+    let hosted = sequence(&json!([task("EC2"), cluster, container, instance]), &json!(null))?;
+    // Of the cluster's instances only the one that the sequence names.
+    assert_eq!(names(&hosted), ["i-0a1b2c3d4e5f67890"]);
+    assert!(hosted.note.is_some_and(|note| note.contains("no responder takes an ECS task: the instances are")));
+    let alone = sequence(&json!([task("FARGATE"), cluster]), &json!(null))?;
+    assert_eq!(names(&alone), [""; 0]);
+    assert!(alone.note.is_some_and(|note| note.starts_with("no responder takes an ECS task; ")));
+    Ok(())
+}
+
+#[test]
 fn an_actor_is_a_role_of_this_account_or_nobody() -> Result<()> {
     let actor = |kind: &str, account: &str, issuer: &str| {
         json!([{"user": {"name": "x", "uid": "AROAEXAMPLEEXAMPLE12:y", "type": kind, "account": {"uid": account}},
