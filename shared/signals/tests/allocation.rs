@@ -1,16 +1,21 @@
 //! What a document holds besides what is asked for costs no memory: the bytes that decoding allocates do not grow with
-//! the fields that it ignores. One test alone in this program, since it counts what the whole program allocates.
+//! the fields that it ignores, nor with a body that is refused. One test alone in this program, since it counts what
+//! the whole program allocates.
 
 #![expect(clippy::expect_used, reason = "the helpers of tests stop at what must not be")]
 
 use std::{alloc::System, fs, path::Path};
 
 use serde_json::{Value, json};
-use stanch_signals::{Context, decode};
+use stanch_signals::{Context, MAX_BYTES, decode};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// As much as a refusal may ask for, of a body of 1 MiB: half a KiB for the error of each item of a list, of which
+/// `limit.findings` are read.
+const REFUSED: usize = 512 * 1000;
 
 /// The bytes that decoding asks for, the second time: the first may set something up for good.
 fn asked(text: &str, context: &Context) -> usize {
@@ -25,7 +30,31 @@ fn asked(text: &str, context: &Context) -> usize {
 }
 
 #[test]
-fn ignored_fields_cost_no_memory() {
+fn what_is_not_asked_for_costs_no_memory() {
+    ignored_fields();
+    refused_bodies();
+}
+
+/// Too deep, too long or too many: refused without being built.
+fn refused_bodies() {
+    let context = Context::new(None, "2026-11-20T12:00:00Z".parse().expect("a time"));
+    for (what, body) in [
+        ("deep lists", "[".repeat(100_000)),
+        ("deep objects", r#"{"detail":"#.repeat(100_000)),
+        ("lists that close", format!("{}{}", "[".repeat(500_000), "]".repeat(500_000))),
+        ("a text", format!("\"{}\"", "x".repeat(MAX_BYTES - 2))),
+        ("a number", "9".repeat(MAX_BYTES)),
+        ("numbers", format!("[{}1]", "1,".repeat(MAX_BYTES / 2 - 8))),
+        ("objects", format!("[{}1]", r#"{"a":1},"#.repeat(MAX_BYTES / 8 - 8))),
+    ] {
+        let region = Region::new(ALLOCATOR);
+        assert!(decode(body.as_bytes(), &context).is_err(), "{what}");
+        let asked = region.change().bytes_allocated;
+        assert!(asked <= REFUSED, "{what}: {asked} bytes asked for to refuse {}", body.len());
+    }
+}
+
+fn ignored_fields() {
     /// What a detector might add tomorrow: a long text, one with escapes, many small values, deep ones.
     fn ignored(times: usize) -> [(&'static str, Value); 4] {
         let deep = (0..40).fold(json!(1), |inner, _| json!({ "in": inner, "beside": "x".repeat(times) }));

@@ -1,7 +1,7 @@
 //! Damaged events: cut at every byte, and changed at every byte. Nothing panics, and what is refused is refused as
-//! any other event. Also the bounds: what is too deep or too large is refused without being built.
+//! any other event. Also the bounds: what is too deep or too large is refused (`tests/allocation.rs`: without being built).
 
-use std::{io, time::Instant};
+use std::io;
 
 use stanch_signals::{MAX_BYTES, decode};
 
@@ -50,9 +50,8 @@ fn an_event_changed_anywhere_does_not_panic() -> io::Result<()> {
 }
 
 #[test]
-fn what_is_too_deep_or_too_large_is_refused_at_once() {
+fn what_is_too_deep_or_too_large_is_refused() {
     let context = context(EKS);
-    let started = Instant::now();
     for body in [
         "[".repeat(100_000),
         r#"{"detail":"#.repeat(100_000),
@@ -65,5 +64,4 @@ fn what_is_too_deep_or_too_large_is_refused_at_once() {
         let outcome = decode(body.as_bytes(), &context);
         assert!(outcome.is_err());
     }
-    assert!(started.elapsed().as_secs() < 5, "took {:?}", started.elapsed());
 }
