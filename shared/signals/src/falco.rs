@@ -5,7 +5,8 @@
 //! - Names come from `output_fields` only. The `output` text holds command lines, which the attacker writes.
 //! - Subjects: `k8s.ns.name` and `k8s.pod.name` (with `k8s.pod.uid`), or the same of the plugin `k8smeta`; for
 //!   `k8s_audit` the `ka.target.*` object and `ka.user.name` ([`crate::kube_call`]); `k8s.node.name`. The `hostname` is the node of a host process only when no pod and no container
-//!   is named, and may be the name of Falco's own pod, so it is looked up before anything is done.
+//!   is named, and may be the name of Falco's own pod, so it is looked up before anything is done. Without
+//!   `output_fields` nothing says whether there was a pod, and there is no subject.
 //! - Priority: Emergency and Alert are critical, Critical high, Error and Warning medium, Notice low, Informational
 //!   and Debug info. Anything else is refused.
 //! - The incident is `falco-` and 24 hexadecimal digits over cluster, rule, namespace, pod (uid, else name),
@@ -192,7 +193,12 @@ fn subjects(
         && matches!(source, None | Some("syscall"))
         && !rule.starts_with("Falco internal:")
     {
+        // Falco's json_include_output_fields_property is off: it may have been in a container as well.
+        let is_silent = fields.0.section()?.is_none();
         match hostname.text()?.filter(|name| *name != "localhost").map(str::parse::<KubeName>) {
+            Some(_) if is_silent => {
+                notes.add("the alert has no output_fields, so nothing says whether it is the node's");
+            }
             Some(Ok(name)) => {
                 notes.add("the node is named by Falco's hostname");
                 subjects.push(kube::node(cluster, name));

@@ -63,19 +63,25 @@ fn what_falco_does_not_know_names_nothing() -> Result<()> {
 #[test]
 fn the_host_name_is_a_node_only_of_a_host_process() -> Result<()> {
     let host = |value: Value| with(fields(&value), "hostname", &json!("ip-10-0-0-1.ec2.internal"));
-    for value in
-        [json!({}), json!({"container.id": ""}), json!({"container.id": "host"}), json!({"container.id": null})]
-    {
+    let of_host = || json!({"container.id": "host"});
+    for value in [
+        json!({"evt.type": "execve"}),
+        json!({"container.id": ""}),
+        json!({"container.id": "host"}),
+        json!({"container.id": null}),
+    ] {
         assert_eq!(names(&read(&host(value))?), ["node/ip-10-0-0-1.ec2.internal"]);
     }
     for (alert, why) in [
         (host(json!({"container.id": "c1"})), "a container"),
         (host(json!({"k8s.ns.name": "web"})), "a namespace"),
-        (with(host(json!({})), "source", &json!("internal")), "a metrics snapshot"),
-        (with(host(json!({})), "source", &json!("k8s_audit")), "an API call"),
-        (with(host(json!({})), "rule", &json!("Falco internal: syscall event drop")), "an event drop"),
-        (with(host(json!({})), "hostname", &json!("WIN-01$")), "no name of a node"),
-        (with(host(json!({})), "hostname", &json!(null)), "no host name"),
+        (host(json!(null)), "no fields at all"),
+        (host(json!({})), "no fields"),
+        (with(host(of_host()), "source", &json!("internal")), "a metrics snapshot"),
+        (with(host(of_host()), "source", &json!("k8s_audit")), "an API call"),
+        (with(host(of_host()), "rule", &json!("Falco internal: syscall event drop")), "an event drop"),
+        (with(host(of_host()), "hostname", &json!("WIN-01$")), "no name of a node"),
+        (with(host(of_host()), "hostname", &json!(null)), "no host name"),
     ] {
         assert_eq!(names(&read(&alert)?), [""; 0], "{why}");
     }
