@@ -96,8 +96,12 @@ fn resource<'a>(at: &At<'a>) -> Result<Resource<'a>> {
     })
 }
 
-/// `status_id`: 3 suppressed, 4 resolved, 5 archived, 6 deleted; `activity_id`: 3 closed.
+/// `status_id`: 3 suppressed, 4 resolved, 5 archived, 6 deleted; `activity_id`: 3 closed; of a compliance finding,
+/// `compliance.status_id`: 1 pass.
 fn inactive(finding: &At<'_>) -> Result<Option<&'static str>> {
+    if finding.get("compliance")?.get("status_id")?.integer()? == Some(1) {
+        return Ok(Some("the check has passed"));
+    }
     Ok(match (finding.get("status_id")?.integer()?, finding.get("activity_id")?.integer()?) {
         (Some(3), _) => Some("the finding is suppressed"),
         (Some(4), _) => Some("the finding is resolved"),
