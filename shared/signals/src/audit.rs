@@ -143,6 +143,7 @@ fn call<'a>(event: &At<'a>) -> Result<Option<Call<'a>>> {
     Ok(Some(Call {
         at: object,
         verb: event.get("verb")?.text()?.unwrap_or_default(),
+        group: text(&object, "apiGroup")?,
         resource,
         subresource: text(&object, "subresource")?,
         namespace: text(&object, "namespace")?,
@@ -152,7 +153,8 @@ fn call<'a>(event: &At<'a>) -> Result<Option<Call<'a>>> {
         extra: user.get("extra")?,
         request: event.get("requestObject")?,
         response: event.get("responseObject")?,
-        failed: code.is_some_and(|code| code >= 400),
+        failed: code.is_some_and(|code| code >= 400)
+            || event.peek(&["annotations", "authorization.k8s.io/decision"]) == Some("forbid"),
     }))
 }
 

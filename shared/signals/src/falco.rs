@@ -226,6 +226,7 @@ fn audited(fields: &Fields<'_>, cluster: &Cluster) -> Result<Judgement> {
     let call = Call {
         at,
         verb: text("ka.verb")?.unwrap_or_default(),
+        group: None,
         resource,
         subresource: text("ka.target.subresource")?,
         namespace: text("ka.target.namespace")?,

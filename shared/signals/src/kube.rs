@@ -59,6 +59,13 @@ pub(crate) fn pod_or_workload(
 pub(crate) const WORKLOADS: [&str; 7] =
     ["deployments", "replicasets", "daemonsets", "statefulsets", "jobs", "cronjobs", "replicationcontrollers"];
 
+/// Is it an API group, alone or with its version, of Kubernetes' own nodes, pods and workloads? A custom resource may
+/// have the name of one of them: `jobs` of Volcano, `statefulsets` of OpenKruise. What names no group is taken for one.
+pub(crate) fn is_own(group: Option<&str>) -> bool {
+    const OWN: [&str; 6] = ["", "v1", "core", "apps", "batch", "extensions"];
+    group.is_none_or(|group| OWN.contains(&group.split('/').next().unwrap_or_default()))
+}
+
 /// Adds a subject once.
 pub(crate) fn add(subjects: &mut Vec<Target>, subject: Option<Target>) {
     if let Some(subject) = subject

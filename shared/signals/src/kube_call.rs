@@ -24,6 +24,8 @@ pub(crate) struct Call<'a> {
     pub(crate) at: At<'a>,
     /// `create`, `get` …
     pub(crate) verb: &'a str,
+    /// The API group; `None` where the log does not say.
+    pub(crate) group: Option<&'a str>,
     /// `pods`, `clusterrolebindings` …
     pub(crate) resource: &'a str,
     /// `exec`, `token` …
@@ -57,6 +59,15 @@ pub(crate) struct Judgement {
 
 /// What a kind of call means: how bad, which tactic, and in words.
 type Meaning = (Severity, &'static str, &'static str);
+
+impl Call<'_> {
+    /// The resource; nothing for a custom one that has the name of one of Kubernetes' own.
+    fn own_resource(&self) -> &str {
+        let is_own = ["pods", "nodes", "serviceaccounts", "secrets"].contains(&self.resource)
+            || kube::WORKLOADS.contains(&self.resource);
+        if is_own && !kube::is_own(self.group) { "" } else { self.resource }
+    }
+}
 
 /// The subjects of a call and what it means.
 pub(crate) fn judge(call: &Call<'_>, cluster: &Cluster, notes: &mut Notes) -> Result<Judgement> {
@@ -94,7 +105,7 @@ fn meaning(call: &Call<'_>, user: &str) -> Option<Meaning> {
     const DISCOVERY: &str = "Discovery";
     let is_anonymous = user == "system:anonymous";
     let writes = ["create", "update", "patch"].contains(&call.verb);
-    let found = match (call.resource, call.subresource) {
+    let found = match (call.own_resource(), call.subresource) {
         // kubectl before 1.31 posts, later ones open a WebSocket, which is a GET.
         ("pods", Some("exec")) if ["create", "get"].contains(&call.verb) => {
             Some((Severity::Medium, EXECUTION, "a command was run in the pod (exec)"))
@@ -158,9 +169,8 @@ fn is_control_plane(user: &str) -> bool {
 }
 
 fn object(call: &Call<'_>, cluster: &Cluster, notes: &mut Notes) -> Result<Option<Target>> {
-    let at = &call.at;
-    let is_workload = kube::WORKLOADS.contains(&call.resource);
-    if !["pods", "nodes", "serviceaccounts"].contains(&call.resource) && !is_workload {
+    let (at, resource) = (&call.at, call.own_resource());
+    if !["pods", "nodes", "serviceaccounts"].contains(&resource) && !kube::WORKLOADS.contains(&resource) {
         return Ok(None);
     }
     // A name that the server made up (generateName) stands in the answer only.
@@ -170,6 +180,7 @@ fn object(call: &Call<'_>, cluster: &Cluster, notes: &mut Notes) -> Result<Optio
         named.get(key).ok().filter(|at| at.text().is_ok_and(|text| text.is_some()))
     };
     let name = match call.name {
+        Some(name) if call.subresource == Some("proxy") => Some(at.parse::<KubeName>(proxied(name))?),
         Some(name) => Some(at.parse::<KubeName>(name)?),
         None => in_answer("name").map(|at| at.name()).transpose()?.flatten(),
     };
@@ -190,6 +201,16 @@ fn object(call: &Call<'_>, cluster: &Cluster, notes: &mut Notes) -> Result<Optio
     };
     let kind: WorkloadKind = at.parse(call.resource)?;
     Ok(Some(kube::pod_or_workload(cluster, kind, namespace, name, uid)))
+}
+
+/// The name in `[SCHEME:]NAME[:PORT]`, by which a pod or a node is asked to pass a request on ("Kubernetes: Access
+/// Services Running on Clusters", apiserver proxy URLs).
+fn proxied(name: &str) -> &str {
+    let parts: Vec<_> = name.split(':').collect();
+    match *parts.as_slice() {
+        [name, _port] | ["" | "http" | "https", name, _port] => name,
+        _ => name,
+    }
 }
 
 /// The pod that the caller's token is bound to ("Kubernetes: Managing Service Accounts", bound tokens).

@@ -172,6 +172,9 @@ impl Report<'_, '_> {
         if name.is_empty() {
             return Ok(None);
         }
+        if !kube::is_own(at.get("apiVersion")?.text()?) {
+            return Ok(None);
+        }
         let resource = format!("{}s", text.to_ascii_lowercase());
         let name_at = at.get("name")?;
         let cluster = self.cluster;

@@ -15,6 +15,7 @@ fn judged(call: &Value) -> Result<(Vec<String>, Option<Severity>, Option<&'stati
     let call = Call {
         at,
         verb: part("verb")?.unwrap_or_default(),
+        group: part("group")?,
         resource: part("resource")?.unwrap_or_default(),
         subresource: part("subresource")?,
         namespace: part("namespace")?,
@@ -50,6 +51,51 @@ fn entering_a_pod_is_the_same_by_either_verb() -> Result<()> {
     }
     assert_eq!(severity(&pod("patch", "ephemeralcontainers"))?, Some(Severity::Medium));
     assert_eq!(severity(&pod("get", "log"))?, None);
+    Ok(())
+}
+
+#[test]
+fn a_proxy_is_asked_for_by_scheme_name_and_port() -> Result<()> {
+    let proxy = |resource: &str, name: &str| {
+        json!({"verb": "get", "resource": resource, "subresource": "proxy", "namespace": "web", "name": name,
+            "user": "alice@example.com"})
+    };
+    for name in ["n-1", "n-1:10250", "n-1:", "https:n-1:10250", "https:n-1:", ":n-1:10250"] {
+        let (subjects, severity, _) = judged(&proxy("nodes", name))?;
+        assert_eq!((subjects, severity), (vec!["node/n-1".to_owned()], Some(Severity::High)), "{name}");
+        assert_eq!(judged(&proxy("pods", name))?.0, ["pod/web/n-1"], "{name}");
+    }
+    for wrong in ["ftp:n-1:1", "https:n-1:1:2", "https:..:1", ""] {
+        assert!(judged(&proxy("nodes", wrong)).is_err(), "{wrong}");
+    }
+    let mut exec = pod("create", "exec");
+    exec["name"] = json!("cart:1");
+    assert!(judged(&exec).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_custom_resource_is_not_the_one_that_it_is_named_like() -> Result<()> {
+    let privileged = json!({"spec": {"template": {"spec": {"hostPID": true}}}});
+    let create = |group: Value, resource: &str| {
+        json!({"verb": "create", "group": group, "resource": resource, "namespace": "web", "name": "train",
+            "user": "system:serviceaccount:web:ci", "request": privileged})
+    };
+    for (group, resource) in [
+        (json!(null), "jobs"),
+        (json!("batch"), "jobs"),
+        (json!("apps"), "statefulsets"),
+        (json!("core"), "replicationcontrollers"),
+    ] {
+        let (subjects, severity, _) = judged(&create(group, resource))?;
+        assert_eq!((subjects.len(), severity), (2, Some(Severity::High)), "{resource}");
+    }
+    for (group, resource) in
+        [("batch.volcano.sh", "jobs"), ("apps.kruise.io", "statefulsets"), ("metrics.k8s.io", "pods")]
+    {
+        let (subjects, severity, _) = judged(&create(json!(group), resource))?;
+        assert_eq!((subjects, severity), (vec!["serviceaccount/web/ci".to_owned()], None), "{resource}");
+    }
     Ok(())
 }
 

@@ -74,6 +74,7 @@ fn call<'a>(
     Ok(Some(Call {
         at,
         verb: method.text()?.and_then(|method| method.rsplit('.').next()).unwrap_or_default(),
+        group: Some(path.group),
         resource: path.resource,
         subresource: path.subresource,
         namespace: path.namespace,

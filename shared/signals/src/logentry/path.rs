@@ -12,6 +12,7 @@ use crate::at::At;
 /// `GROUP/VERSION[/namespaces/NS]/RESOURCE[/NAME[/SUBRESOURCE…]]`.
 #[derive(Debug)]
 pub(crate) struct KubePath<'a> {
+    pub(crate) group: &'a str,
     pub(crate) namespace: Option<&'a str>,
     pub(crate) resource: &'a str,
     pub(crate) name: Option<&'a str>,
@@ -22,17 +23,20 @@ impl<'a> KubePath<'a> {
     /// The path, or `None` when it names no object.
     pub(crate) fn read(at: &At<'a>) -> Result<Option<Self>> {
         let Some(text) = at.text()? else { return Ok(None) };
-        let mut parts = segments(at, text)?.into_iter();
-        let (Some(_group), Some(_version), Some(first)) = (parts.next(), parts.next(), parts.next()) else {
+        let parts: Vec<_> = text.split('/').collect();
+        // What follows a subresource is the caller's: the path that a proxy is to pass on.
+        let own = if parts.get(2) == Some(&"namespaces") { 7 } else { 5 };
+        let mut parts = checked(at, parts.into_iter().take(own).collect())?.into_iter();
+        let (Some(group), Some(_version), Some(first)) = (parts.next(), parts.next(), parts.next()) else {
             return Ok(None);
         };
         let second = parts.next();
         let third = parts.next();
         Ok(Some(match (first, second, third) {
             ("namespaces", Some(namespace), Some(resource)) => {
-                Self { namespace: Some(namespace), resource, name: parts.next(), subresource: parts.next() }
+                Self { group, namespace: Some(namespace), resource, name: parts.next(), subresource: parts.next() }
             }
-            (resource, name, subresource) => Self { namespace: None, resource, name, subresource },
+            (resource, name, subresource) => Self { group, namespace: None, resource, name, subresource },
         }))
     }
 }
@@ -51,7 +55,7 @@ impl GcePath {
     /// The path, or `None` when it is not one of an instance.
     pub(crate) fn read(at: &At<'_>) -> Result<Option<Self>> {
         let Some(text) = at.text()? else { return Ok(None) };
-        let parts = segments(at, text)?;
+        let parts = checked(at, text.split('/').collect())?;
         let ["projects", project, "zones", zone, "instances", instance, ..] = parts.as_slice() else {
             return Ok(None);
         };
@@ -65,8 +69,7 @@ impl GcePath {
     }
 }
 
-fn segments<'a>(at: &At<'_>, text: &'a str) -> Result<Vec<&'a str>> {
-    let parts: Vec<_> = text.split('/').collect();
+fn checked<'a>(at: &At<'_>, parts: Vec<&'a str>) -> Result<Vec<&'a str>> {
     if parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
         return Err(at.wrong("must be a path without empty and dot segments"));
     }
@@ -89,6 +92,8 @@ mod tests {
             ("core/v1/namespaces/web", (None, "namespaces", Some("web"), None)),
             ("core/v1/nodes/node-1", (None, "nodes", Some("node-1"), None)),
             ("core/v1/nodes/node-1/proxy/run", (None, "nodes", Some("node-1"), Some("proxy"))),
+            ("core/v1/nodes/node-1:10250/proxy//run/..", (None, "nodes", Some("node-1:10250"), Some("proxy"))),
+            ("core/v1/namespaces/web/pods/web-1/proxy/", (Some("web"), "pods", Some("web-1"), Some("proxy"))),
             ("apps/v1/namespaces/web/deployments/api", (Some("web"), "deployments", Some("api"), None)),
             ("authorization.k8s.io/v1/selfsubjectaccessreviews", (None, "selfsubjectaccessreviews", None, None)),
         ] {

@@ -154,6 +154,8 @@ fn an_object_is_named_whatever_the_verb() -> Result<()> {
         ("io.k8s.core.v1.pods.create", "core/v1/namespaces/web/pods/cart", vec!["pod/web/cart"]),
         ("io.k8s.core.v1.pods.deletecollection", "core/v1/namespaces/web/pods", vec![]),
         ("io.k8s.core.v1.nodes.proxy.get", "core/v1/nodes/n-1/proxy/run", vec!["node/n-1"]),
+        ("io.k8s.core.v1.nodes.proxy.get", "core/v1/nodes/https:n-1:10250/proxy/run//../x", vec!["node/n-1"]),
+        ("sh.volcano.batch.v1alpha1.jobs.create", "batch.volcano.sh/v1alpha1/namespaces/web/jobs/train", vec![]),
         ("io.k8s.apps.v1.daemonsets.create", "apps/v1/namespaces/web/daemonsets/d", vec!["daemonsets/web/d"]),
         ("io.k8s.core.v1.secrets.get", "core/v1/namespaces/web/secrets/s", vec![]),
         (

@@ -73,6 +73,22 @@ fn the_scope_stands_in_for_resources() -> Result<()> {
 }
 
 #[test]
+fn a_custom_resource_is_not_the_one_that_it_is_named_like() -> Result<()> {
+    for (version, kind, expected) in [
+        ("batch/v1", "Job", vec!["context:prod Job/web/cart"]),
+        ("batch.volcano.sh/v1alpha1", "Job", vec![]),
+        ("apps.kruise.io/v1beta1", "StatefulSet", vec![]),
+        ("v1", "ServiceAccount", vec!["context:prod serviceaccount/web/cart"]),
+    ] {
+        let resource = json!([{"apiVersion": version, "kind": kind, "name": "cart", "namespace": "web"}]);
+        let alert = alert(CLUSTER, &with(report(), "/results/0/resources", resource))?;
+        assert_eq!(names(&alert), expected, "{version}");
+        assert!(!expected.is_empty() || alert.note.is_some_and(|note| note.contains("no responder takes")));
+    }
+    Ok(())
+}
+
+#[test]
 fn a_report_in_a_namespace_accuses_nothing_in_another() -> Result<()> {
     let other = with(report(), "/results/0/resources/0/namespace", json!("kube-system"));
     let error = alert(CLUSTER, &other).expect_err("they disagree").to_string();

@@ -36,6 +36,9 @@ pub(super) fn objects(
     let mut others = Vec::new();
     for object in bounded(&objects)? {
         let Some(kind) = object.get("kind")?.text()?.map(str::to_ascii_lowercase) else { continue };
+        if !kube::is_own(object.get("group")?.text()?) {
+            continue;
+        }
         let resource = format!("{}s", kind.trim_end_matches('s'));
         if ["pods", "serviceaccounts"].contains(&resource.as_str()) || kube::WORKLOADS.contains(&resource.as_str()) {
             let name = object.get("name")?;

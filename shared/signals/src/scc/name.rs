@@ -239,10 +239,10 @@ impl Object {
     fn of(at: &At<'_>, parts: &[&str]) -> Result<Option<Self>> {
         let object = match parts {
             ["k8s", "nodes", name] => Self::Node(at.parse(name)?),
-            ["k8s", "namespaces", namespace, resource, name]
-            | ["k8s", "namespaces", namespace, _, resource, name]
-            | ["k8s", "namespaces", namespace, _, _, resource, name]
-                if ["pods", "serviceaccounts"].contains(resource) || kube::WORKLOADS.contains(resource) =>
+            ["k8s", "namespaces", namespace, group @ .., resource, name]
+                if group.len() <= 2
+                    && kube::is_own(group.first().copied())
+                    && (["pods", "serviceaccounts"].contains(resource) || kube::WORKLOADS.contains(resource)) =>
             {
                 Self::Namespaced((*resource).to_owned(), at.parse(namespace)?, at.parse(name)?)
             }

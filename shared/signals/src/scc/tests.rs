@@ -356,6 +356,13 @@ fn an_object_of_a_cluster_is_named_by_its_full_name() -> Result<()> {
         assert_eq!(subjects(&finding(&format!("{CLUSTER}/{path}")))?, [format!("{SHOP} {expected}")]);
     }
     assert!(subjects(&finding(&format!("{CLUSTER}/k8s/namespaces/../pods/x"))).is_err());
+    // A custom resource may be named like one of Kubernetes' own.
+    assert_eq!(subjects(&finding(&format!("{CLUSTER}/k8s/namespaces/web/batch.volcano.sh/jobs/train")))?, [""; 0]);
+    for (group, expected) in [("batch", 1), ("batch/v1", 1), ("batch.volcano.sh", 0)] {
+        let objects = json!({"objects": [{"group": group, "kind": "Job", "ns": "web", "name": "train"}]});
+        let document = with(finding(CLUSTER), "/finding/kubernetes", objects);
+        assert_eq!(subjects(&document)?.len(), expected, "{group}");
+    }
     assert_eq!(subjects(&finding("//storage.googleapis.com/bucket"))?, [""; 0]);
     Ok(())
 }
