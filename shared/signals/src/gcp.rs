@@ -18,27 +18,33 @@ pub(crate) struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// The caller in an audit entry's `authenticationInfo` or a finding's `access`. With a delegation history the
-    /// first of it is who really called, and `principalEmail` the service account that was impersonated ("AuditLog":
-    /// `serviceAccountDelegationInfo` is in the order of the delegations).
+    /// The caller in an audit entry's `authenticationInfo` or a finding's `access`; one that federated has no
+    /// `principalEmail` but a `principalSubject`. With a delegation history the first of it is who really called, and
+    /// `principalEmail` the service account that was impersonated ("AuditLog": `serviceAccountDelegationInfo` is in the
+    /// order of the delegations).
     pub(crate) fn read(info: &At<'a>) -> Result<Self> {
         let at = info.get("principalEmail")?;
         let principal = at.text()?.filter(|text| !text.is_empty());
         let delegations = info.get("serviceAccountDelegationInfo")?.items()?;
         let Some(first) = delegations.first() else {
-            return Ok(Self { principal: principal.map(|text| (at, text)), acted_as: None });
+            let subject = Self::subject(info.get("principalSubject")?)?;
+            return Ok(Self { principal: principal.map(|text| (at, text)).or(subject), acted_as: None });
         };
         let party = first.get("firstPartyPrincipal")?.get("principalEmail")?;
         let own = first.get("principalEmail")?;
-        let subject = first.get("principalSubject")?;
         for at in [party, own] {
             if let Some(text) = at.text()?.filter(|text| !text.is_empty()) {
                 return Ok(Self { principal: Some((at, text)), acted_as: principal });
             }
         }
-        // serviceAccount:EMAIL, user:EMAIL, serviceAccount:PROJECT.svc.id.goog[NAMESPACE/NAME].
-        let text = subject.text()?.map(|text| text.split_once(':').map_or(text, |(_, name)| name));
-        Ok(Self { principal: text.map(|text| (subject, text)), acted_as: principal })
+        Ok(Self { principal: Self::subject(first.get("principalSubject")?)?, acted_as: principal })
+    }
+
+    /// `serviceAccount:EMAIL`, `user:EMAIL`, `serviceAccount:PROJECT.svc.id.goog[NAMESPACE/NAME]`, and
+    /// `principal://iam.googleapis.com/…/workloadIdentityPools/POOL/subject/SUBJECT`.
+    fn subject(at: At<'a>) -> Result<Option<(At<'a>, &'a str)>> {
+        let text = at.text()?.filter(|text| !text.is_empty());
+        Ok(text.map(|text| (at, text.split_once(':').map_or(text, |(_, name)| name))))
     }
 
     /// The target that the authenticated principal is, if a responder takes it.
@@ -49,8 +55,23 @@ impl<'a> Caller<'a> {
         notes: &mut Notes,
     ) -> Result<Option<Target>> {
         let Some((at, text)) = &self.principal else { return Ok(None) };
-        if let Some((pool, account)) = text.split_once(".svc.id.goog[") {
-            return workload_identity(at, pool, account, cluster, context, notes);
+        // What an outside provider calls its users is theirs to choose, so this form comes first.
+        if text.starts_with("//") {
+            let parts: Vec<_> = text.splitn(9, '/').skip(4).collect();
+            if let [_, "locations", "global", "workloadIdentityPools", rest] = *parts.as_slice()
+                && let Some((project, account)) = rest.split_once(".svc.id.goog/subject/ns/")
+                && !project.contains('/')
+                && let Some(account) = account.split_once("/sa/")
+            {
+                return workload_identity(at, project, account, cluster, context, notes);
+            }
+            notes.add("the caller is of an identity provider of its own");
+            return Ok(None);
+        }
+        if let Some((project, account)) = text.split_once(".svc.id.goog[") {
+            let account = account.strip_suffix(']').and_then(|it| it.split_once('/'));
+            let account = account.ok_or_else(|| at.wrong("must be PROJECT.svc.id.goog[NAMESPACE/NAME]"))?;
+            return workload_identity(at, project, account, cluster, context, notes);
         }
         if !text.contains('@') {
             let Some(cluster) = cluster else { return Ok(None) };
@@ -60,20 +81,18 @@ impl<'a> Caller<'a> {
     }
 }
 
-/// `PROJECT.svc.id.goog[NAMESPACE/NAME]`: a Kubernetes service account that federated ("GKE: Workload Identity
+/// `PROJECT.svc.id.goog[NAMESPACE/NAME]`, or the subject of that pool: a Kubernetes service account that federated ("GKE: Workload Identity
 /// Federation for GKE", identity sameness). The pool is the project's and all of its clusters share it, so the cluster
 /// that was called need not be the account's: only the context tells, where the call was not to another cluster.
 fn workload_identity(
     at: &At<'_>,
-    pool: &str,
-    account: &str,
+    project: &str,
+    (namespace, name): (&str, &str),
     cluster: Option<&Cluster>,
     context: &Context,
     notes: &mut Notes,
 ) -> Result<Option<Target>> {
-    let form = || at.wrong("must be PROJECT.svc.id.goog[NAMESPACE/NAME]");
-    let project: ProjectId = at.parse(pool)?;
-    let (namespace, name) = account.strip_suffix(']').and_then(|it| it.split_once('/')).ok_or_else(form)?;
+    let project: ProjectId = at.parse(project)?;
     let (namespace, name) = (at.parse(namespace)?, at.parse(name)?);
     let of_project = |it: &&Cluster| matches!(it, Cluster::Gke { project: owner, .. } if *owner == project);
     let called = cluster.filter(of_project);
@@ -145,6 +164,35 @@ mod tests {
         }
         assert!(shown(&json!({"principalEmail": "../x@shop-prod.iam.gserviceaccount.com"})).is_err());
         assert!(shown(&json!({"principalEmail": 1})).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_federated_caller_has_no_address() -> Result<()> {
+        let pools = "principal://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools";
+        let cart = "gke:shop-prod/europe-west1/shop serviceaccount/web/cart";
+        for (subject, expected) in [
+            (format!("{pools}/shop-prod.svc.id.goog/subject/ns/web/sa/cart"), cart),
+            (format!("{pools}/other-one.svc.id.goog/subject/ns/web/sa/cart"), ""),
+            (format!("{pools}/github/subject/repo:shop/cart:ref:refs/heads/main"), ""),
+            (format!("{pools}/github/subject/shop-prod.svc.id.goog[web/cart]"), ""),
+            (format!("{pools}/github/subject/shop-prod.svc.id.goog/subject/ns/web/sa/cart"), ""),
+            (format!("{pools}/github/subject/ci@shop-prod.iam.gserviceaccount.com"), ""),
+            ("serviceAccount:shop-prod.svc.id.goog[web/cart]".to_owned(), cart),
+            (
+                "serviceAccount:ci@shop-prod.iam.gserviceaccount.com".to_owned(),
+                "gcp:shop-prod ci@shop-prod.iam.gserviceaccount.com",
+            ),
+            ("user:alice@example.com".to_owned(), ""),
+            (String::new(), ""),
+        ] {
+            assert_eq!(shown(&json!({"principalEmail": "", "principalSubject": subject}))?.0, expected, "{subject}");
+            // The address says it, where there is one.
+            let both = json!({"principalEmail": "alice@example.com", "principalSubject": subject});
+            assert_eq!(shown(&both)?.0, "", "{subject}");
+        }
+        let wrong = format!("{pools}/shop-prod.svc.id.goog/subject/ns/../sa/x");
+        assert!(shown(&json!({ "principalSubject": wrong })).is_err());
         Ok(())
     }
 
