@@ -95,10 +95,9 @@ pub(crate) fn entry(entry: &At<'_>, context: &Context) -> Result<Alert> {
         Some("k8s_pod" | "k8s_container") => Found::of(gke::pod_entry(&read, context, &mut notes)?),
         Some("gce_instance") => Found::of(gce::instance_entry(&read, &mut notes)?),
         Some("service_account") => Found::of(gce::service_account_entry(&read, &mut notes)?),
-        _ if is_object && log_id.is_some_and(|id| id.ends_with("vpc_flows")) => {
-            Found::of(flow::instances(&read, &payload, &mut notes)?)
-        }
-        _ if is_object && log_id.is_some_and(|id| id.starts_with("threatdetection.googleapis.com")) => {
+        _ if is_object && log_id.is_some_and(is_flow_log) => Found::of(flow::instances(&read, &payload, &mut notes)?),
+        // Google's own document writes `%%2F`.
+        _ if is_object && log_id.is_some_and(|id| id.starts_with("threatdetection.googleapis.com%")) => {
             let (subjects, rule) = scc::detection(&payload, context, &mut notes)?;
             Found { rule, ..Found::of(subjects) }
         }
@@ -166,6 +165,13 @@ fn printed<'a>(entry: &At<'a>, payload: &At<'a>) -> Result<Option<&'a str>> {
 /// call.
 fn is_infrastructure(kind: &str) -> bool {
     kind.starts_with("gce_") || ["gke_cluster", "project", "service_account"].contains(&kind)
+}
+
+/// VPC flows, of a subnetwork or of a configuration ("VPC Flow Logs: access flow logs").
+fn is_flow_log(id: &str) -> bool {
+    ["compute.googleapis.com%2Fvpc_flows", "networkmanagement.googleapis.com%2Fvpc_flows"]
+        .iter()
+        .any(|own| id.eq_ignore_ascii_case(own))
 }
 
 /// `status` is a `google.rpc.Status`: anything but 0 is an error. GKE also labels what its authorizer decided.

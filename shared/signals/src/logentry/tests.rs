@@ -93,7 +93,9 @@ fn a_falco_alert_without_a_time_is_from_when_its_entry_is() -> Result<()> {
                 "project_id": "shop-prod", "location": "europe-west1", "cluster_name": "shop",
                 "namespace_name": "falco", "pod_name": "falco-x7k2p", "container_name": "falco"}},
         });
-        times.iter().for_each(|(key, time)| entry[*key] = json!(time));
+        for (key, time) in times {
+            entry[*key] = json!(time);
+        }
         entry
     };
     let (stamp, received) = (("timestamp", "2026-11-19T22:00:00Z"), ("receiveTimestamp", "2026-11-19T23:00:01Z"));
@@ -111,7 +113,7 @@ fn a_falco_alert_without_a_time_is_from_when_its_entry_is() -> Result<()> {
         assert_ne!(read(&by_stamp)?.incident, own.incident);
         let exact = with(lost.clone(), "/output_fields/evt.time", json!(1_795_125_600_000_000_001_i64));
         assert_eq!(seen(&entry(&exact, &[stamp]))?.as_deref(), Some("2026-11-19T22:00:00.000000001Z"));
-        let rounded = with(lost.clone(), "/output_fields/evt.time", json!(1.7951256e18));
+        let rounded = with(lost.clone(), "/output_fields/evt.time", json!(1.795_125_6e18));
         assert_eq!(seen(&entry(&rounded, &[stamp]))?.as_deref(), Some(stamp.1));
         assert!(read(&entry(&lost, &[])).is_err());
     }
@@ -241,6 +243,23 @@ fn only_google_can_write_an_audit_entry() {
     ] {
         assert_eq!(read(&with(exec.clone(), "/logName", json!(log))).is_ok(), is_right, "{log}");
     }
+}
+
+#[test]
+fn a_flow_counts_in_a_log_of_flows_only() -> Result<()> {
+    let instance = json!({"project_id": "shop-prod", "zone": "europe-west1-b", "vm_name": "vm"});
+    let flow = |log: &str| {
+        let it = with(gce(&json!({})), "/resource/type", json!("gce_subnetwork"));
+        let it = with(it, "/jsonPayload", json!({"reporter": "SRC", "src_instance": instance}));
+        read(&with(it, "/logName", json!(format!("projects/shop-prod/logs/{log}"))))
+    };
+    for log in ["compute.googleapis.com%2Fvpc_flows", "networkmanagement.googleapis.com%2Fvpc_flows"] {
+        assert_eq!(names(&flow(log)?), ["instance/europe-west1-b/vm"], "{log}");
+    }
+    for log in ["my_vpc_flows", "compute.googleapis.com.evil%2Fvpc_flows", "threatdetection.googleapis.com.evil"] {
+        assert_eq!(names(&flow(log)?), [""; 0], "{log}");
+    }
+    Ok(())
 }
 
 #[test]
