@@ -4,6 +4,7 @@
 
 use stanch_core::{
     Result, Target,
+    names::ServiceAccountEmail,
     target::{GceInstance, GcpServiceAccount},
 };
 
@@ -45,7 +46,18 @@ pub(super) fn instance_entry(entry: &Entry<'_>, notes: &mut Notes) -> Result<Opt
 pub(super) fn service_account_entry(entry: &Entry<'_>, notes: &mut Notes) -> Result<Option<Target>> {
     let at = entry.labels.get("project_id")?;
     let project = agree([(at, at.name()?), (at, entry.project.clone())])?;
-    let (Some(project), Some(email)) = (project, entry.labels.get("email_id")?.name()?) else {
+    let named = match &entry.audit {
+        Some(audit) => audit.get("resourceName")?,
+        None => entry.labels.absent(),
+    };
+    // projects/PROJECT/serviceAccounts/ACCOUNT[/keys/KEY], by address or by number; PROJECT may be -.
+    let account = named.text()?.and_then(|text| text.split_once("/serviceAccounts/")).map(|(_, rest)| rest);
+    let account = account.and_then(|rest| rest.split('/').next()).filter(|account| account.contains('@'));
+    let account: Option<ServiceAccountEmail> = account.map(|account| named.parse(account)).transpose()?;
+    let at = entry.labels.get("email_id")?;
+    let label = at.name()?;
+    agree([(at, label.clone()), (named, account)])?;
+    let (Some(project), Some(email)) = (project, label) else {
         notes.add("the entry does not say which service account");
         return Ok(None);
     };

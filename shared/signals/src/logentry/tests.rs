@@ -246,6 +246,25 @@ fn only_google_can_write_an_audit_entry() {
 }
 
 #[test]
+fn a_service_account_is_named_alike_by_label_and_by_resource_name() -> Result<()> {
+    let labels =
+        json!({"project_id": "shop-prod", "email_id": "ci@shop-prod.iam.gserviceaccount.com", "unique_id": "1"});
+    let call = |name: &str| {
+        let it = audit("google.iam.admin.v1.CreateServiceAccountKey", name);
+        read(&with(with(it, "/resource/type", json!("service_account")), "/resource/labels", labels.clone()))
+    };
+    for name in
+        ["projects/-/serviceAccounts/1", "projects/-/serviceAccounts/ci@shop-prod.iam.gserviceaccount.com/keys/k"]
+    {
+        assert_eq!(names(&call(name)?), ["ci@shop-prod.iam.gserviceaccount.com"], "{name}");
+    }
+    let other = call("projects/shop-prod/serviceAccounts/victim@shop-prod.iam.gserviceaccount.com");
+    let error = other.expect_err("they disagree").to_string();
+    assert!(error.contains("protoPayload.resourceName: disagrees with resource.labels.email_id"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn a_flow_counts_in_a_log_of_flows_only() -> Result<()> {
     let instance = json!({"project_id": "shop-prod", "zone": "europe-west1-b", "vm_name": "vm"});
     let flow = |log: &str| {
