@@ -98,14 +98,17 @@ fn inactive(finding: &At<'_>, fields: &At<'_>) -> Result<Option<&'static str>> {
     };
     let workflow = finding.get("Workflow")?.get("Status")?.text()?;
     let older = finding.get("WorkflowState")?.text()?;
+    let check = finding.get("Compliance")?.get("Status")?.text()?;
     Ok(if finding.get("RecordState")?.text()? == Some("ARCHIVED") {
         Some("the finding is archived")
     } else if workflow == Some("SUPPRESSED") {
         Some("the finding is suppressed")
     } else if workflow == Some("RESOLVED") || older == Some("RESOLVED") {
         Some("the finding is resolved")
-    } else if finding.get("Compliance")?.get("Status")?.text()? == Some("PASSED") {
+    } else if check == Some("PASSED") {
         Some("the check has passed")
+    } else if check == Some("NOT_AVAILABLE") {
+        Some("the check could not be made")
     } else if finding.get("Sample")?.flag()? == Some(true)
         || of_product("aws/guardduty/service/additionalInfo/sample", "additionalInfo/sample")?
     {

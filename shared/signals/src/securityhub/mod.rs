@@ -5,7 +5,7 @@
 //! - A finding of GuardDuty keeps GuardDuty's own id and type, so that it makes the same incident as the event that
 //!   GuardDuty itself sends. Of any other product the incident is `securityhub-` and 24 hexadecimal digits over the
 //!   product and its id of the finding, which is the identifier of a finding in Security Hub ("AwsSecurityFinding").
-//! - Archived, suppressed, resolved, passed and sample findings are inactive.
+//! - Archived, suppressed, resolved, passed and sample findings are inactive, and checks that could not be made.
 //! - A resource of another account than the finding's is refused. The event's account is the finding's, or one of
 //!   `STANCH_DETECTOR_ACCOUNTS`. The event's region may be another one: Security Hub gathers findings of all regions.
 
@@ -92,3 +92,6 @@ fn lenient<T: Default>(read: Result<T>, inactive: Option<&str>) -> Result<(T, Op
         (Err(error), None) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;
