@@ -15,6 +15,16 @@ use crate::{
     text::{Notes, plain},
 };
 
+/// What compromised instances have in common, and where its data lists them ("ResourceData").
+const GROUPS: [(&str, &str); 6] = [
+    ("AUTOSCALING_AUTO_SCALING_GROUP", "autoscalingAutoScalingGroup"),
+    ("CLOUDFORMATION_STACK", "cloudformationStack"),
+    ("EC2_IMAGE", "ec2Image"),
+    ("EC2_LAUNCH_TEMPLATE", "ec2LaunchTemplate"),
+    ("EC2_VPC", "ec2Vpc"),
+    ("IAM_INSTANCE_PROFILE", "iamInstanceProfile"),
+];
+
 /// The resources that a sequence names, most specific first, then who acted.
 pub(super) fn read(service: &At<'_>, place: &Place, notes: &mut Notes) -> Result<Found> {
     let mut found = Found::default();
@@ -22,9 +32,11 @@ pub(super) fn read(service: &At<'_>, place: &Place, notes: &mut Notes) -> Result
     let resources = sequence.get("resources")?.items()?;
     let cluster = cluster(&resources, place, notes)?;
     // Pods before what they run on.
-    for wanted in ["KUBERNETES_WORKLOAD", "EC2_INSTANCE", "AUTOSCALING_AUTO_SCALING_GROUP", "ACCESS_KEY"] {
+    for wanted in ["KUBERNETES_WORKLOAD", "EC2_INSTANCE", "group", "ACCESS_KEY"] {
         for resource in &resources {
-            if resource.get("resourceType")?.text()? != Some(wanted) {
+            let kind = resource.get("resourceType")?.text()?;
+            let group = GROUPS.iter().find(|(group, _)| kind == Some(group));
+            if kind != Some(wanted) && !(wanted == "group" && group.is_some()) {
                 continue;
             }
             if !is_here(resource, place)? {
@@ -35,9 +47,11 @@ pub(super) fn read(service: &At<'_>, place: &Place, notes: &mut Notes) -> Result
             match wanted {
                 "KUBERNETES_WORKLOAD" => workload(resource, &data, cluster.as_ref(), &mut found, notes)?,
                 "EC2_INSTANCE" => instance(&resource.get("uid")?, place, &mut found, notes)?,
-                "AUTOSCALING_AUTO_SCALING_GROUP" => {
-                    for uid in data.get("autoscalingAutoScalingGroup")?.get("ec2InstanceUids")?.items()? {
-                        instance(&uid, place, &mut found, notes)?;
+                "group" => {
+                    if let Some((_, key)) = group {
+                        for uid in data.get(key)?.get("ec2InstanceUids")?.items()? {
+                            instance(&uid, place, &mut found, notes)?;
+                        }
                     }
                 }
                 _ => {

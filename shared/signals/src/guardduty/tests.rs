@@ -395,6 +395,27 @@ fn a_sequence_names_what_is_the_accounts_own() -> Result<()> {
 }
 
 #[test]
+fn a_sequence_names_the_instances_by_what_they_have_in_common() -> Result<()> {
+    for (kind, key) in [
+        ("AUTOSCALING_AUTO_SCALING_GROUP", "autoscalingAutoScalingGroup"),
+        ("CLOUDFORMATION_STACK", "cloudformationStack"),
+        ("EC2_IMAGE", "ec2Image"),
+        ("EC2_LAUNCH_TEMPLATE", "ec2LaunchTemplate"),
+        ("EC2_VPC", "ec2Vpc"),
+        ("IAM_INSTANCE_PROFILE", "iamInstanceProfile"),
+    ] {
+        let uids = ["i-0a1b2c3d4e5f67890", "arn:aws:ec2:eu-central-1:210987654321:instance/i-0fedcba9876543210"];
+        let group = json!({"uid": "g", "resourceType": kind, "data": {key: {"ec2InstanceUids": uids}}});
+        let alert = sequence(&json!([group]), &json!(null))?;
+        assert_eq!(names(&alert), ["i-0a1b2c3d4e5f67890", "i-0fedcba9876543210"], "{kind}");
+    }
+    let group =
+        json!({"uid": "g", "resourceType": "group", "data": {"group": {"ec2InstanceUids": ["i-0a1b2c3d4e5f67890"]}}});
+    assert_eq!(names(&sequence(&json!([group]), &json!(null))?), [""; 0]);
+    Ok(())
+}
+
+#[test]
 fn a_sequence_in_ecs_says_that_no_responder_takes_a_task() -> Result<()> {
     let cluster = json!({"uid": "c", "name": "shop", "resourceType": "ECS_CLUSTER", "data": {"ecsCluster": {
         "status": "ACTIVE", "ec2InstanceUids": ["i-0a1b2c3d4e5f67890", "i-0fedcba9876543210"]}}});
