@@ -81,9 +81,10 @@ impl<'a> Caller<'a> {
     }
 }
 
-/// `PROJECT.svc.id.goog[NAMESPACE/NAME]`, or the subject of that pool: a Kubernetes service account that federated ("GKE: Workload Identity
-/// Federation for GKE", identity sameness). The pool is the project's and all of its clusters share it, so the cluster
-/// that was called need not be the account's: only the context tells, where the call was not to another cluster.
+/// `PROJECT.svc.id.goog[NAMESPACE/NAME]`, or the subject of that pool: a Kubernetes service account that federated
+/// ("GKE: Workload Identity Federation for GKE", identity sameness). The pool is the project's and all of its clusters
+/// share it, so the cluster that was called need not be the account's: only the context tells, where the call was not
+/// to another cluster.
 fn workload_identity(
     at: &At<'_>,
     project: &str,

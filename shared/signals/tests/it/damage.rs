@@ -1,5 +1,6 @@
 //! Damaged events: cut at every byte, and changed at every byte. Nothing panics, and what is refused is refused as
-//! any other event. Also the bounds: what is too deep or too large is refused (`tests/allocation.rs`: without being built).
+//! any other event. Also the bounds: what is too deep or too large is refused; `tests/allocation.rs` sees that it is not
+//! built for that.
 
 use std::io;
 
