@@ -1,5 +1,7 @@
 """`infra/aws` on moto, by Terraform and the real AWS provider: applied for every responder, planned again (nothing is to be
-done), read back by boto3, destroyed, and nothing is left.
+done), read back by boto3, run under the roles that were made (`roles.py`), destroyed, and nothing is left.
+
+    infra.py RESPONDER      the program that is every responder, by its name
 
 What moto is taught for this is in `tests/range/src/moto/deployed.py`.
 """
@@ -14,6 +16,8 @@ import tempfile
 import zipfile
 
 import boto3
+import policies
+import roles
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ACCOUNT, REGION, CLUSTER = "123456789012", "eu-central-1", "prod"
@@ -190,8 +194,14 @@ def main():
         if plan.returncode:
             sys.exit(f"the second plan is not empty:\n{plan.stdout[-6000:]}")
         look(known)
-        terraform.run("apply", "-destroy", "-auto-approve", "-parallelism=100")
-    same("left after destroy", standing(), before)
+        policies.look(known, [name for name, it in known.items() if it["trigger"] == "event" or name in AUTO], same)
+        deployed = standing()
+        roles.prove(known, pathlib.Path(sys.argv[1]))
+        tried = standing()
+        # Nothing has changed since but what was tried.
+        terraform.run("apply", "-destroy", "-auto-approve", "-refresh=false", "-parallelism=100")
+    left = {kind: [it for it in found if it in deployed[kind] or it not in tried[kind]] for kind, found in standing().items()}
+    same("left after destroy", left, before)
     print(f"{len(known)} responders applied, planned again and destroyed")
 
 

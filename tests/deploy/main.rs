@@ -35,7 +35,8 @@ fn run(python: &Path, script: &str, arguments: &[&Path], variables: &[(&str, Str
 #[test]
 fn terraform_deploys_every_responder_and_takes_it_away_again() {
     let moto = Moto::start_deployed().expect("moto starts");
-    run(moto.interpreter(), "infra.py", &[], &moto.env());
+    let responder = Path::new(env!("CARGO_BIN_EXE_deployed-responder"));
+    run(moto.interpreter(), "infra.py", &[responder], &moto.env());
 }
 
 #[test]

@@ -7,8 +7,9 @@ from urllib.parse import unquote
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult as Answer
 from moto.eks import urls as eks_urls
+from moto.eks.models import Cluster
 from moto.eks.responses import EKSResponse
-from moto.iam.access_control import IAMRequestBase
+from moto.iam.access_control import IAMRequest, IAMRequestBase
 from moto.sqs.models import Queue
 
 ENTRIES = "{0}/clusters/(?P<clusterName>[^/]+)/access-entries"
@@ -83,6 +84,8 @@ for operation in (create_access_entry, list_access_entries, describe_access_entr
     setattr(EKSResponse, operation.__name__, operation)
 
 
+# EKS: a cluster's API server is nowhere, rather than at a name that somebody may have.
+Cluster.endpoint = property(lambda self: "https://127.0.0.1:1", lambda self, _: None)
 
 # SQS: a queue's attributes.
 printed = Queue.attributes.fget
@@ -99,21 +102,41 @@ def attributes(self):
 Queue.attributes = property(attributes)
 
 
-# IAM: what a call needs on the side is asked for as well.
-def on_the_side(self):
-    tags = any(key.startswith("TagSpecification.1.Tag") for key in self._data)
-    if self._action in ("ec2:CreateSnapshots", "ec2:CreateSecurityGroup") and tags:
-        return "ec2:CreateTags"
-    if self._action in ("ec2:AssociateIamInstanceProfile", "ec2:ReplaceIamInstanceProfileAssociation"):
-        return "iam:PassRole"
-    return None
+# IAM: what AWS asks for. A call may need another permission beside its own, and a transaction needs those of its parts.
+def asked(self):
+    if self._action == "dynamodb:TransactWriteItems":
+        parts = json.loads(self._body)["TransactItems"]
+        names = {"Put": "PutItem", "ConditionCheck": "ConditionCheckItem", "Delete": "DeleteItem", "Update": "UpdateItem"}
+        return sorted({f"dynamodb:{names[kind]}" for part in parts for kind in part})
+    if self._action in ("ec2:CreateSnapshots", "ec2:CreateSecurityGroup"):
+        if any(key.startswith("TagSpecification.1.Tag") for key in self._data):
+            return [self._action, "ec2:CreateTags"]
+    if self._action in ("ec2:AssociateIamInstanceProfile", "ec2:ReplaceIamInstanceProfileAssociation",
+                        "eks:CreatePodIdentityAssociation"):
+        return [self._action, "iam:PassRole"]
+    return [self._action]
+
+
+class NotAllowed(JsonRESTError):
+    def __init__(self, code, kind, who, action):
+        super().__init__(kind, f"User: {who} is not authorized to perform: {action} on resource: * because no "
+                         f"identity-based policy allows the {action} action")
+        self.code = code
+
+
+@instead(IAMRequest, "_raise_access_denied")
+def raise_access_denied(was, self):
+    # moto answers in XML, which those that speak JSON do not read.
+    if self._service == "dynamodb":
+        raise NotAllowed(400, "com.amazon.coral.service#AccessDeniedException", self._access_key.arn, self._action)
+    if self._service == "eks":
+        raise NotAllowed(403, "AccessDeniedException", self._access_key.arn, self._action)
+    was(self)
 
 
 @instead(IAMRequestBase, "check_action_permitted")
 def check_action_permitted(was, self, resource):
-    was(self, resource)
-    action, also = self._action, on_the_side(self)
-    if also:
-        self._action = also
+    own = self._action
+    for self._action in asked(self):
         was(self, resource)
-        self._action = action
+    self._action = own
