@@ -1,6 +1,6 @@
 //! A GuardDuty finding, through the Lambda Runtime API, on moto.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use stanch_range::{
@@ -42,7 +42,11 @@ impl World {
 
     /// The responder's own example, about the instance that is there, now.
     pub(crate) fn event(&self) -> Value {
-        let path = root().join("functions/aws-snapshot-volumes/event.json");
+        self.aimed(&root().join("functions/aws-snapshot-volumes/event.json"))
+    }
+
+    /// A finding in EventBridge's envelope, about the instance that is there, now.
+    pub(crate) fn aimed(&self, path: &Path) -> Value {
         let example: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let detail = &example["detail"];
         let text = example

@@ -14,4 +14,5 @@ mod callers;
 mod gcp;
 mod hostile;
 mod k8s;
+mod package;
 mod service;

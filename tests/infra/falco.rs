@@ -34,7 +34,7 @@ const OUTPUT: [&str; 7] =
     ["address", "checkcert", "customheaders", "extensions", "method", "minimumpriority", "mutualtls"];
 
 fn yaml(text: &str) -> Value {
-    serde_saphyr::from_str(text).unwrap()
+    yaml_serde::from_str(text).unwrap()
 }
 
 fn file(name: &str) -> Value {

@@ -40,22 +40,14 @@ pub(crate) fn read(path: &Path) -> Result<String> {
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
-    // A person writes these: no aliases, no merge keys, no yes/no, and no key twice.
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_aliases: 0, max_depth: 16, max_nodes: 20_000 },
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
-        merge_keys: serde_saphyr::MergeKeyPolicy::Error,
-        strict_booleans: true,
-        with_snippet: false,
-    };
-    let mut field = String::new();
-    serde_saphyr::with_deserializer_from_str_with_options(text, options, |reader| {
-        serde_path_to_error::deserialize::<_, T>(reader).map_err(|error| {
-            field = error.path().to_string();
-            error.into_inner()
-        })
+    let wrong = |field: &str, error: yaml_serde::Error| Error::invalid(field, error.to_string());
+    // A person writes these, and means one thing: read as a map of its own, the last of two equal keys would win.
+    yaml_serde::from_str::<yaml_serde::Value>(text).map_err(|error| wrong("", error))?;
+    // Read from the text and not from that value, so that `123456789012` is an account without quotes, too.
+    serde_path_to_error::deserialize(yaml_serde::Deserializer::from_str(text)).map_err(|error| {
+        let field = error.path().to_string();
+        wrong(if field == "." { "" } else { &field }, error.into_inner())
     })
-    .map_err(|error| Error::invalid(if field == "." { "" } else { &field }, error.to_string()))
 }
 
 #[cfg(test)]
@@ -77,6 +69,13 @@ mod tests {
     }
 
     #[test]
+    fn an_account_needs_no_quotes() {
+        let quoted = setting::<Guard>("STANCH_GUARD", "accounts: ['012345678901', '123456789012']").expect("quoted");
+        let plain = setting::<Guard>("STANCH_GUARD", "accounts: [012345678901, 123456789012]").expect("plain");
+        assert_eq!(quoted, plain);
+    }
+
+    #[test]
     fn an_error_names_variable_and_field() {
         for (text, field) in [
             (r#"{"accounts":["12"]}"#, "STANCH_GUARD.accounts[0]"),
@@ -85,6 +84,8 @@ mod tests {
             ("nonsense: 1", "STANCH_GUARD"),
             ("a: &x 1\nb: *x\n", "STANCH_GUARD"),
             ("trust_tags: true\ntrust_tags: false\n", "STANCH_GUARD"),
+            ("limits:\n  k8s-mark:\n    per_day: 1\n  k8s-mark:\n    per_day: 9\n", "STANCH_GUARD"),
+            ("trust_tags: true\n---\ntrust_tags: false\n", "STANCH_GUARD"),
             ("/no/such/file", "STANCH_GUARD"),
         ] {
             let error = setting::<Guard>("STANCH_GUARD", text).expect_err(text).to_string();

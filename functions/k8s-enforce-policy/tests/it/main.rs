@@ -276,7 +276,7 @@ fn serve_kyverno(cluster: &Cluster) -> bool {
         skipped("Kyverno's policies against its definition", "../shared/crds is not there");
         return false;
     };
-    let definition: Value = serde_saphyr::from_str(&text).unwrap();
+    let definition: Value = yaml_serde::from_str(&text).unwrap();
     let name = definition["metadata"]["name"].as_str().unwrap();
     cluster.create("apiextensions.k8s.io/v1/customresourcedefinitions", "", name, &definition);
     cluster.until("cluster policies are served", || {

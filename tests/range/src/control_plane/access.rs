@@ -24,7 +24,7 @@ impl Cluster {
     pub(super) fn read(path: &Path) -> io::Result<Self> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-        let config: Value = serde_saphyr::from_str(&text).map_err(io::Error::other)?;
+        let config: Value = yaml_serde::from_str(&text).map_err(io::Error::other)?;
         let named = |list: &str, name: &Value| -> Value {
             let items = config.get(list).and_then(Value::as_array);
             items.into_iter().flatten().find(|item| item.get("name") == Some(name)).cloned().unwrap_or_default()
