@@ -3,12 +3,11 @@
 
 use stanch_core::{Cloud, Identity, Mark};
 use stanch_gcp::GceFacts;
-use stanch_range::gce::{Disk, Gce, Instance};
+use stanch_gcp_suite::{PROJECT, ZONE, least_privilege, target};
+use stanch_range::gce::{Disk, Gce, Instance, OperationFailure};
 
 use super::*;
 
-const PROJECT: &str = "acme-prod";
-const ZONE: &str = "europe-west1-b";
 /// Base64 of 32 bytes.
 const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 
@@ -118,6 +117,26 @@ async fn a_disk_that_goes_meanwhile_is_named_and_all_of_them_are_an_error() {
     let both = || ["web-1", "data"].iter().for_each(|name| gce.remove_disk(PROJECT, name));
     let error = plan_after(&gce, serde_json::json!({}), both).await.expect_err("nothing to capture");
     assert_eq!(error.kind(), Kind::NotFound, "{error}");
+}
+
+/// A zonal and a regional disk.
+fn two(gce: &Gce) -> (stanch_core::Target, serde_json::Value) {
+    let shared = Disk::regional("shared", &[ZONE, "europe-west1-c"]);
+    gce.seed(web().disk(Disk::zonal("web-1").boot()).disk(shared));
+    (target("web-1"), serde_json::json!({}))
+}
+
+/// Both are waited for, and their first snapshots fail after they were accepted: only the operations say why.
+fn failing(gce: &Gce) -> (stanch_core::Target, serde_json::Value) {
+    for disk in ["web-1", "shared"] {
+        gce.fail_operation_on(&format!("/disks/{disk}/createSnapshot"), OperationFailure::rate());
+    }
+    (two(gce).0, serde_json::json!({"wait": true}))
+}
+
+#[tokio::test]
+async fn it_needs_exactly_what_it_declares() {
+    least_privilege::<GcpSnapshotDisks>(&[two, failing]).await;
 }
 
 #[tokio::test]

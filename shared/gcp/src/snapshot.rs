@@ -251,13 +251,17 @@ impl SnapshotSlot {
         Err(self.error(Kind::Unavailable, "compute.snapshots.get", format!("snapshot {name} is {status}")))
     }
 
-    /// Why a snapshot that was accepted failed, as far as the operation says.
+    /// Why a snapshot that was accepted failed, as far as the operation says. That it may not be read is an answer too:
+    /// else a role that lacks the permission would only show in failures that say nothing.
     async fn reason(&self, operation: Option<String>, api: &GceApi) -> Error {
         let told = match operation {
-            Some(operation) => self.operation(operation, api).await.ok(),
+            Some(operation) => match self.operation(operation, api).await {
+                Ok(answer) => fault::operation(self.method(), &self.disk.path(), &answer),
+                Err(error) => Some(error).filter(|error| error.kind() == Kind::Denied),
+            },
             None => None,
         };
-        told.and_then(|answer| fault::operation(self.method(), &self.disk.path(), &answer)).unwrap_or_else(|| {
+        told.unwrap_or_else(|| {
             self.error(Kind::Unavailable, self.method(), "the snapshot failed after it was accepted".to_owned())
         })
     }
