@@ -10,6 +10,12 @@ use crate::{api::GceApi, cloud::Gcp, facts::GceFacts};
 #[derive(Clone, Debug)]
 pub struct GcpOrGone(pub Gcp);
 
+impl From<Gcp> for GcpOrGone {
+    fn from(cloud: Gcp) -> Self {
+        Self(cloud)
+    }
+}
+
 impl Cloud<GceInstance> for GcpOrGone {
     type Api = GceApi;
     /// None: it is gone.

@@ -66,13 +66,13 @@ impl Bench {
     }
 
     /// A new process, that signs in with a token.
-    pub fn process<R: Responder<Cloud = Gcp>>(&self, token: Option<&str>) -> Driver<R> {
+    pub fn process<R: Responder<Cloud: From<Gcp>>>(&self, token: Option<&str>) -> Driver<R> {
         self.process_at(&self.gce.endpoint(), token)
     }
 
     /// The same through a proxy.
-    pub fn process_at<R: Responder<Cloud = Gcp>>(&self, url: &str, token: Option<&str>) -> Driver<R> {
-        let cloud = Gcp::at(url, token).unwrap();
+    pub fn process_at<R: Responder<Cloud: From<Gcp>>>(&self, url: &str, token: Option<&str>) -> Driver<R> {
+        let cloud = Gcp::at(url, token).unwrap().into();
         let limits = Limits { per_ten_minutes: 1000, per_day: 1000, ..Limits::default() };
         let guard = Guard {
             projects: Some(vec![PROJECT.parse().unwrap()]),
@@ -104,7 +104,10 @@ impl Bench {
     }
 
     /// Carries one out.
-    pub async fn run<R: Responder<Cloud = Gcp>>(&self, mode: Mode, target: &Target, options: &Value) -> Report {
+    pub async fn run<R>(&self, mode: Mode, target: &Target, options: &Value) -> Report
+    where
+        R: Responder<Cloud: From<Gcp>>,
+    {
         let (driver, order) = (self.process::<R>(None), self.order(mode, "inc-1", target, options));
         // A run is large, and a test that holds it would be.
         Box::pin(driver.run(&order)).await

@@ -4,16 +4,19 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs, reason = "a test")]
 
 use gcp_allow_bastion::GcpAllowBastion;
+use gcp_delete_instance::GcpDeleteInstance;
 use gcp_isolate_instance::GcpIsolateInstance;
 use gcp_mark_instance::GcpMarkInstance;
 use gcp_protect_instance::GcpProtectInstance;
+use gcp_release_instance::GcpReleaseInstance;
 use gcp_remove_external_ip::GcpRemoveExternalIp;
+use gcp_resize_group::GcpResizeGroup;
 use gcp_snapshot_disks::GcpSnapshotDisks;
 use serde_json::{Value, json};
 use stanch_core::{Mode, Responder, Status};
 use stanch_gcp::Gcp;
 use stanch_gcp_suite::{Bench, Gcloud, PROJECT, ZONE, differences, target};
-use stanch_range::gce::{Disk, Instance, Nic};
+use stanch_range::gce::{Disk, Group, Instance, Nic};
 
 const KEY: &str = "ana:ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
 const AT: &str = "--zone=europe-west1-b --project=acme-prod";
@@ -34,7 +37,7 @@ fn worlds(node: &Instance) -> (Bench, Bench) {
     (world(), world())
 }
 
-async fn apply<R: Responder<Cloud = Gcp>>(bench: &Bench, options: Value) {
+async fn apply<R: Responder<Cloud: From<Gcp>>>(bench: &Bench, options: Value) {
     let report = bench.run::<R>(Mode::Apply, &target("node-b"), &options).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
 }
@@ -144,9 +147,79 @@ async fn the_snapshot() {
     assert_eq!(found(&ours).len(), 1);
 }
 
+/// The same with the node in a managed group of two, and how `gcloud` is told which one.
+fn pools(regional: bool) -> (Bench, Bench, &'static str) {
+    let (by_hand, ours) = worlds(&node());
+    for bench in [&by_hand, &ours] {
+        bench.gce.seed(Instance::new(PROJECT, ZONE, "node-c").disk(Disk::zonal("node-c").boot()));
+        let group = match regional {
+            true => Group::regional(PROJECT, "europe-west1", "pool"),
+            false => Group::zonal(PROJECT, ZONE, "pool"),
+        };
+        bench.gce.seed_group(group.member("europe-west1-b/node-b").member("europe-west1-b/node-c"));
+    }
+    (by_hand, ours, if regional { "pool --region=europe-west1" } else { "pool --zone=europe-west1-b" })
+}
+
+/// The one group of a state.
+fn pool(bench: &Bench) -> Value {
+    let all = bench.gce.dump(PROJECT);
+    let groups = all["groups"].as_object().unwrap();
+    assert_eq!(groups.len(), 1);
+    groups.values().next().unwrap().clone()
+}
+
+const MEMBER: &str = "--instances=zones/europe-west1-b/instances/node-b";
+
+#[tokio::test]
+async fn the_way_out_of_a_group() {
+    for regional in [false, true] {
+        let (by_hand, ours, group) = pools(regional);
+        let Some(gcloud) = Gcloud::find(&by_hand.gce, "the guide's abandon-instances") else { return };
+        gcloud.run(&format!("gcloud compute instance-groups managed abandon-instances {group} {MEMBER}"));
+        apply::<GcpReleaseInstance>(&ours, json!({})).await;
+        assert_eq!(places(&by_hand.gce.dump(PROJECT), &ours.gce.dump(PROJECT)), [""; 0]);
+        let left = json!({"targetSize": 1, "members": [["europe-west1-b", "node-c"]]});
+        assert_eq!(pool(&ours), left, "it did leave");
+        assert!(ours.gce.dump(PROJECT)["instances"].get("europe-west1-b/node-b").is_some(), "and runs on");
+    }
+}
+
+#[tokio::test]
+async fn a_larger_group() {
+    for regional in [false, true] {
+        let (by_hand, ours, group) = pools(regional);
+        let Some(gcloud) = Gcloud::find(&by_hand.gce, "the guide's resize") else { return };
+        gcloud.run(&format!("gcloud compute instance-groups managed resize {group} --size=4"));
+        apply::<GcpResizeGroup>(&ours, json!({"size": 4})).await;
+        assert_eq!(places(&by_hand.gce.dump(PROJECT), &ours.gce.dump(PROJECT)), [""; 0]);
+        let (size, members) = (&pool(&ours)["targetSize"], pool(&ours)["members"].as_array().unwrap().len());
+        assert_eq!((size, members), (&json!(4), 4));
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_that_the_group_is_told_of() {
+    for regional in [false, true] {
+        let (by_hand, ours, group) = pools(regional);
+        let Some(gcloud) = Gcloud::find(&by_hand.gce, "the guide's delete-instances") else { return };
+        gcloud.run(&format!("gcloud compute disks snapshot node-b {AT} --snapshot-names node-b-1"));
+        gcloud.run(&format!("gcloud compute instance-groups managed delete-instances {group} {MEMBER}"));
+        // Ours refuses without the evidence.
+        apply::<GcpSnapshotDisks>(&ours, json!({"wait": true})).await;
+        apply::<GcpDeleteInstance>(&ours, json!({})).await;
+        // The evidence has other names and labels: that is compared by itself.
+        assert_eq!(places(&by_hand.gce.dump(PROJECT), &ours.gce.dump(PROJECT)), ["/snapshots"]);
+        let left = json!({"targetSize": 1, "members": [["europe-west1-b", "node-c"]]});
+        assert_eq!(pool(&ours), left, "no other took its place");
+        let all = ours.gce.dump(PROJECT);
+        assert!(all["instances"].get("europe-west1-b/node-b").is_none(), "it is gone");
+        assert_eq!(all["snapshots"].as_array().unwrap().len(), 1);
+    }
+}
+
 /// Runs the commands of a plan in one world and the responder in the other.
-async fn as_printed<R: Responder<Cloud = Gcp>>(node: &Instance, options: Value) -> Vec<String> {
-    let (by_hand, ours) = worlds(node);
+async fn as_printed<R: Responder<Cloud: From<Gcp>>>((by_hand, ours): (Bench, Bench), options: Value) -> Vec<String> {
     let Some(gcloud) = Gcloud::find(&by_hand.gce, R::NAME) else { return Vec::new() };
     let plan = by_hand.run::<R>(Mode::Plan, &target("node-b"), &options).await;
     assert!(!plan.changes.is_empty(), "{plan:#?}");
@@ -165,10 +238,30 @@ async fn what_a_plan_prints_is_what_it_does() {
         !place.ends_with("/description") && !place.ends_with("/stanch-record") && !place.ends_with("/stanch-since")
     };
     let nothing: [&str; 0] = [];
-    let isolate = Box::pin(as_printed::<GcpIsolateInstance>(&node, json!({}))).await;
+    let isolate = Box::pin(as_printed::<GcpIsolateInstance>(worlds(&node), json!({}))).await;
     assert_eq!(isolate.into_iter().filter(mine).collect::<Vec<_>>(), nothing);
-    assert_eq!(as_printed::<GcpRemoveExternalIp>(&node, json!({})).await, nothing);
-    assert_eq!(as_printed::<GcpProtectInstance>(&node, json!({})).await, nothing);
-    let mark = as_printed::<GcpMarkInstance>(&node, json!({})).await;
+    assert_eq!(as_printed::<GcpRemoveExternalIp>(worlds(&node), json!({})).await, nothing);
+    assert_eq!(as_printed::<GcpProtectInstance>(worlds(&node), json!({})).await, nothing);
+    let mark = as_printed::<GcpMarkInstance>(worlds(&node), json!({})).await;
     assert_eq!(mark.into_iter().filter(mine).collect::<Vec<_>>(), nothing);
+}
+
+#[tokio::test]
+async fn what_a_plan_prints_of_a_group_is_what_it_does() {
+    let nothing: [&str; 0] = [];
+    for regional in [false, true] {
+        let pools = || {
+            let (by_hand, ours, _) = pools(regional);
+            (by_hand, ours)
+        };
+        let options = json!({"replace_capacity": true});
+        assert_eq!(Box::pin(as_printed::<GcpReleaseInstance>(pools(), options)).await, nothing);
+        assert_eq!(Box::pin(as_printed::<GcpResizeGroup>(pools(), json!({"size": 3}))).await, nothing);
+        let (by_hand, ours) = pools();
+        for bench in [&by_hand, &ours] {
+            apply::<GcpSnapshotDisks>(bench, json!({"wait": true})).await;
+        }
+        let found = Box::pin(as_printed::<GcpDeleteInstance>((by_hand, ours), json!({}))).await;
+        assert_eq!(found, nothing);
+    }
 }
