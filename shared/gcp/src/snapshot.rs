@@ -166,7 +166,7 @@ impl SnapshotSlot {
             Found::Ours(name) => (name, None),
             Found::Free(name) => (name, self.create(mark, name, api).await?),
         };
-        if self.wait { self.ready(mark, name, operation, api).await } else { Ok(()) }
+        if self.wait { self.ready(mark, name, operation.as_deref(), api).await } else { Ok(()) }
     }
 
     /// The answer of a repeated request id is the old operation, for as long as the service remembers it: also when
@@ -229,7 +229,7 @@ impl SnapshotSlot {
     }
 
     /// Waits until it is ready, or says that it is not.
-    async fn ready(&self, mark: &Mark, name: &GceName, operation: Option<String>, api: &GceApi) -> Result<()> {
+    async fn ready(&self, mark: &Mark, name: &GceName, operation: Option<&str>, api: &GceApi) -> Result<()> {
         let mut status = "not shown yet";
         for _ in 0..(WAIT.as_secs() / POLL.as_secs()) {
             match api.snapshot(&self.disk.project, name).await? {
@@ -244,26 +244,32 @@ impl SnapshotSlot {
                 },
                 // It was there, or was accepted, and is not any more.
                 None if status == "not ready yet" => return Err(self.reason(operation, api).await),
-                None => {}
+                // It may have failed before it was first looked for.
+                None => {
+                    if let Some(error) = self.told(operation, api).await {
+                        return Err(error);
+                    }
+                }
             }
             tokio::time::sleep(POLL).await;
         }
         Err(self.error(Kind::Unavailable, "compute.snapshots.get", format!("snapshot {name} is {status}")))
     }
 
-    /// Why a snapshot that was accepted failed, as far as the operation says. That it may not be read is an answer too:
-    /// else a role that lacks the permission would only show in failures that say nothing.
-    async fn reason(&self, operation: Option<String>, api: &GceApi) -> Error {
-        let told = match operation {
-            Some(operation) => match self.operation(operation, api).await {
-                Ok(answer) => fault::operation(self.method(), &self.disk.path(), &answer),
-                Err(error) => Some(error).filter(|error| error.kind() == Kind::Denied),
-            },
-            None => None,
-        };
-        told.unwrap_or_else(|| {
+    /// Why a snapshot that was accepted failed, as far as the operation says.
+    async fn reason(&self, operation: Option<&str>, api: &GceApi) -> Error {
+        self.told(operation, api).await.unwrap_or_else(|| {
             self.error(Kind::Unavailable, self.method(), "the snapshot failed after it was accepted".to_owned())
         })
+    }
+
+    /// The failure that the operation tells of. That it may not be read is one too: else a role that lacks the
+    /// permission would only show in failures that say nothing.
+    async fn told(&self, operation: Option<&str>, api: &GceApi) -> Option<Error> {
+        match self.operation(operation?.to_owned(), api).await {
+            Ok(answer) => fault::operation(self.method(), &self.disk.path(), &answer),
+            Err(error) => Some(error).filter(|error| error.kind() == Kind::Denied),
+        }
     }
 
     async fn operation(&self, name: String, api: &GceApi) -> Result<Operation> {

@@ -241,6 +241,12 @@ async fn waiting_says_why_a_snapshot_failed() {
     let error = take(&slot, &mark('a'), &api).await.expect_err("failed");
     assert_eq!(error.kind(), Kind::Throttled);
     assert!(error.to_string().contains("the accepted operation failed"), "{error}");
+
+    // It failed before it was first looked for, and nothing of it is to be seen.
+    gce.timing(Timing::each(Duration::from_nanos(1)));
+    gce.fail_operation(OperationFailure::rate());
+    let error = take(&slot, &mark('b'), &api).await.expect_err("failed");
+    assert_eq!(error.kind(), Kind::Throttled, "{error}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::error::Refusal;
 use super::list::{aggregated, instances, list};
-use super::state::{KeptDisk, ROOT, Scope, State, project_number};
+use super::state::{KeptDisk, Operation, ROOT, Scope, State, project_number};
 use super::turn::{Noted, Turn};
 use super::{addresses, firewalls, groups, iam, instances as writes, render, snapshots};
 use crate::host::{Asked, Call};
@@ -297,16 +297,12 @@ fn take(
     body: &Value,
     kind: (&'static str, Scope),
 ) -> Result<Value, Refusal> {
-    let id = match snapshots::repeated(state, asked)? {
-        Some(id) => id,
-        None => snapshots::create(state, asked, disk, body, kind)?,
+    let (id, render): (_, fn(&State, &Operation) -> Value) = match snapshots::repeated(state, asked)? {
+        Some(id) => (id, render::operation),
+        None => (snapshots::create(state, asked, disk, body, kind)?, render::accepted),
     };
-    state
-        .operations
-        .iter()
-        .find(|kept| kept.id == id)
-        .map(|kept| render::operation(state, kept))
-        .ok_or_else(Refusal::unavailable)
+    let found = state.operations.iter().find(|kept| kept.id == id);
+    found.map(|kept| render(state, kept)).ok_or_else(Refusal::unavailable)
 }
 
 fn delete(state: &mut State, asked: &Asked, project: &str, name: &str, resource: &str) -> Result<Value, Refusal> {

@@ -164,7 +164,15 @@ pub(crate) fn snapshot(kept: &KeptSnapshot) -> Value {
 }
 
 pub(crate) fn operation(state: &State, kept: &Operation) -> Value {
-    let now = state.now();
+    operation_at(state, kept, state.now())
+}
+
+/// The answer to the call that began it: what takes any time is never done by then, however busy the machine is.
+pub(crate) fn accepted(state: &State, kept: &Operation) -> Value {
+    operation_at(state, kept, kept.born)
+}
+
+fn operation_at(state: &State, kept: &Operation, now: std::time::Duration) -> Value {
     let status = kept.status(now);
     let scope = format!("{ROOT}/projects/{}/{}", kept.project, kept.scope);
     let mut out = json!({

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::error::Refusal;
 use super::model::OperationFailure;
-use super::state::{Effect, Pending, Scope, State};
+use super::state::{Effect, Operation, Pending, Scope, State};
 use super::{api, render, snapshots};
 use crate::host::Asked;
 
@@ -63,7 +63,7 @@ impl Turn<'_> {
     /// The answer of an operation that this `requestId` started before.
     pub(crate) fn repeated(&self) -> Result<Option<Value>, Refusal> {
         let found = snapshots::repeated(self.state, self.asked)?;
-        found.map(|id| self.operation(id)).transpose()
+        found.map(|id| self.operation(id, render::operation)).transpose()
     }
 
     /// Accepts a change: it takes place when its operation is done, unless that fails.
@@ -79,12 +79,12 @@ impl Turn<'_> {
         let operation = snapshots::begin(self.state, self.asked, &project, (kind, scope), target, failure)?;
         self.state.pending.push(Pending { operation, effect });
         self.state.settle();
-        self.operation(operation)
+        self.operation(operation, render::accepted)
     }
 
-    fn operation(&self, id: u64) -> Result<Value, Refusal> {
+    fn operation(&self, id: u64, render: fn(&State, &Operation) -> Value) -> Result<Value, Refusal> {
         let found = self.state.operations.iter().find(|kept| kept.id == id);
-        found.map(|kept| render::operation(self.state, kept)).ok_or_else(Refusal::unavailable)
+        found.map(|kept| render(self.state, kept)).ok_or_else(Refusal::unavailable)
     }
 }
 
