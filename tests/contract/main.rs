@@ -23,7 +23,6 @@ mod aws_roles;
 mod aws_world;
 mod ec2;
 mod evaluator;
-mod gcp;
 mod k8s;
 mod privilege;
 mod suite;

@@ -1,15 +1,13 @@
 //! Whole runs against the range's IAM; what happened is read back from there.
 
-#[path = "../../../shared/gcp/tests/bench/mod.rs"]
-mod bench;
 mod contract;
 
 use std::time::Duration;
 
-use bench::{Bench, Way, account, left, needs_exactly_what_it_declares, reason};
 use serde_json::{Value, json};
 use stanch_core::{Mode, Report, Status};
 use stanch_gcp::iam::WORKLOAD_IDENTITY_USER;
+use stanch_gcp_suite::{Bench, PROJECT, Way, ZONE, account, least_privilege_of, left, reason};
 use stanch_range::gce::{Account, Instance, Refusal};
 
 use super::*;
@@ -20,7 +18,7 @@ const WORKLOADS: [&str; 2] =
     ["serviceAccount:acme-prod.svc.id.goog[web/front]", "serviceAccount:acme-prod.svc.id.goog[web/back]"];
 
 fn made(email: &str) -> Account {
-    Account::new(bench::PROJECT, email)
+    Account::new(PROJECT, email)
         .key("0123456789abcdef0123456789abcdef01234567")
         .key("89abcdef0123456789abcdef0123456789abcdef")
         .system_key("fedcba9876543210fedcba9876543210fedcba98")
@@ -31,7 +29,7 @@ fn made(email: &str) -> Account {
 fn seeded() -> Bench {
     let bench = Bench::new();
     bench.gce.seed_account(made(EMAIL));
-    bench.gce.seed(Instance::new(bench::PROJECT, bench::ZONE, "web-1").service_account(EMAIL));
+    bench.gce.seed(Instance::new(PROJECT, ZONE, "web-1").service_account(EMAIL));
     bench
 }
 
@@ -65,11 +63,11 @@ fn everything() -> Value {
 }
 
 async fn apply(bench: &Bench, options: Value) -> Report {
-    bench.run::<GcpContainServiceAccount>(Mode::Apply, &account(EMAIL), options).await
+    bench.run::<GcpContainServiceAccount>(Mode::Apply, &account(EMAIL), &options).await
 }
 
 async fn revert(bench: &Bench, options: Value) -> Report {
-    bench.run::<GcpContainServiceAccount>(Mode::Revert, &account(EMAIL), options).await
+    bench.run::<GcpContainServiceAccount>(Mode::Revert, &account(EMAIL), &options).await
 }
 
 #[tokio::test]
@@ -125,7 +123,7 @@ async fn only_what_is_asked_for_and_was_not_so_before_is_changed() {
     assert_eq!(state(&bench)["workloads"].as_array().map(Vec::len), Some(2));
 
     let bench = Bench::new();
-    bench.gce.seed_account(Account::new(bench::PROJECT, EMAIL).disabled());
+    bench.gce.seed_account(Account::new(PROJECT, EMAIL).disabled());
     let report = apply(&bench, json!({})).await;
     assert_eq!(report.status, Status::Already, "somebody else had disabled it: {report:#?}");
 }
@@ -152,18 +150,18 @@ async fn a_policy_that_moves_is_read_again_and_keeps_what_others_wrote() {
 async fn what_must_not_be_disabled_is_not() {
     let bench = seeded();
     let own = bench.cloud(None).acting_as(EMAIL.parse().expect("an address"));
-    let report = bench.run_in::<GcpContainServiceAccount>(own, Mode::Apply, &account(EMAIL), json!({})).await;
+    let report = bench.run_at::<GcpContainServiceAccount>(own, Mode::Apply, &account(EMAIL), &json!({})).await;
     assert_eq!(report.status, Status::Refused, "{report:#?}");
     assert!(reason(&report).contains("this runs as"));
     assert_eq!(state(&bench)["disabled"], false);
 
     for agent in ["123@cloudservices.gserviceaccount.com", "service-1@gcp-sa-pubsub.iam.gserviceaccount.com"] {
-        bench.gce.seed_account(Account::new(bench::PROJECT, agent));
-        let report = bench.run::<GcpContainServiceAccount>(Mode::Apply, &account(agent), json!({})).await;
+        bench.gce.seed_account(Account::new(PROJECT, agent));
+        let report = bench.run::<GcpContainServiceAccount>(Mode::Apply, &account(agent), &json!({})).await;
         assert_eq!(report.error, Some(Kind::Unsupported), "{report:#?}");
     }
     let nobody = account("nobody@acme-prod.iam.gserviceaccount.com");
-    let report = bench.run::<GcpContainServiceAccount>(Mode::Apply, &nobody, json!({})).await;
+    let report = bench.run::<GcpContainServiceAccount>(Mode::Apply, &nobody, &json!({})).await;
     assert_eq!(report.error, Some(Kind::NotFound), "{report:#?}");
     let report = apply(&bench, json!({"disable": false})).await;
     assert_eq!(report.error, Some(Kind::Invalid), "{report:#?}");
@@ -175,7 +173,7 @@ async fn an_account_with_more_users_than_the_guard_allows_is_left_to_a_person() 
     let bench = seeded();
     for n in 0..30 {
         let name = format!("node-{n}");
-        bench.gce.seed(Instance::new(bench::PROJECT, bench::ZONE, &name).service_account(EMAIL));
+        bench.gce.seed(Instance::new(PROJECT, ZONE, &name).service_account(EMAIL));
     }
     bench.gce.page_size(7);
     let report = apply(&bench, json!({})).await;
@@ -185,7 +183,6 @@ async fn an_account_with_more_users_than_the_guard_allows_is_left_to_a_person() 
 
 #[tokio::test]
 async fn it_needs_exactly_what_it_declares() {
-    let make = || Box::pin(async { (seeded(), account(EMAIL)) }) as futures::future::BoxFuture<'_, _>;
-    let way = Way { make: &make, options: everything(), undo: json!({"revive_tokens": true}) };
-    needs_exactly_what_it_declares::<GcpContainServiceAccount>(&[way]).await;
+    let way = Way::new(|| async { (seeded(), account(EMAIL), everything()) });
+    least_privilege_of::<GcpContainServiceAccount>(&[way.undone_with(json!({"revive_tokens": true}))]).await;
 }

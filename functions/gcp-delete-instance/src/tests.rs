@@ -1,14 +1,14 @@
 //! Whole runs against the range's Compute Engine; what happened is read back from there.
 
-#[path = "../../../shared/gcp/tests/bench/mod.rs"]
-mod bench;
 mod contract;
 
 use std::{sync::Arc, time::Duration};
 
-use bench::{Bench, INCIDENT, PROJECT, REGION, Way, ZONE, left, needs_exactly, reason, target, web};
 use serde_json::{Value, json};
 use stanch_core::{Kind, Mode, Report, Status, Target};
+use stanch_gcp_suite::{
+    Bench, INCIDENT, PROJECT, REGION, Way, ZONE, least_privilege_of, left, numbered, reason, target, through, web,
+};
 use stanch_range::gce::{Disk, Group, Instance, OperationFailure, Refusal, Timing};
 
 use super::*;
@@ -20,11 +20,11 @@ async fn captured() -> Bench {
 }
 
 async fn web_1(bench: &Bench) -> Target {
-    target(Some("web-1"), bench.instance("web-1").await["id"].as_str().and_then(|id| id.parse().ok()))
+    numbered(Some("web-1"), bench.instance("web-1").await["id"].as_str().and_then(|id| id.parse().ok()))
 }
 
 async fn run(bench: &Bench, mode: Mode, target: &Target) -> Report {
-    bench.run_in::<GcpDeleteInstance>(GcpOrGone(bench.cloud(None)), mode, target, Value::Null).await
+    bench.run::<GcpDeleteInstance>(mode, target, &Value::Null).await
 }
 
 fn writes(bench: &Bench) -> Vec<String> {
@@ -80,11 +80,9 @@ async fn every_disk_needs_a_ready_snapshot_of_this_incident() {
     let none = Bench::with_web();
     let half = Bench::with_web();
     half.capture("web-1-shared", INCIDENT).await;
-    half.gce.advance(Duration::from_secs(1));
     let other = Bench::with_web();
     other.capture("web-1", "inc-2").await;
     other.capture("web-1-shared", "inc-2").await;
-    other.gce.advance(Duration::from_secs(1));
     let uploading = Bench::with_web();
     uploading.gce.timing(Timing::each(Duration::from_mins(1)));
     uploading.capture("web-1", INCIDENT).await;
@@ -114,7 +112,6 @@ async fn a_planted_snapshot_of_another_disk_does_not_count() {
     bench.gce.seed_disk(PROJECT, ZONE, Disk::in_zone("decoy", ZONE));
     bench.capture("decoy", INCIDENT).await;
     bench.capture("web-1-shared", INCIDENT).await;
-    bench.gce.advance(Duration::from_secs(1));
     let report = run(&bench, Mode::Apply, &web_1(&bench).await).await;
     assert_eq!(report.status, Status::Refused, "{report:#?}");
     assert!(reason(&report).contains("web-1 is not captured"), "{:?}", report.reason);
@@ -136,8 +133,7 @@ async fn another_run_that_deletes_it_between_two_looks_is_no_failure() {
             None
         });
         bench.gce.clear_log();
-        let cloud = GcpOrGone(stanch_gcp::Gcp::at(&proxy.url(), None).expect("an address"));
-        let report = bench.run_in::<GcpDeleteInstance>(cloud, Mode::Apply, &target, Value::Null).await;
+        let report = bench.run_at::<GcpDeleteInstance>(through(&proxy), Mode::Apply, &target, &Value::Null).await;
         // Of an instance that is still there, a disk that is gone proves nothing.
         let expected = if instance_too { (Status::Already, None) } else { (Status::Failed, Some(Kind::NotFound)) };
         assert_eq!((report.status, report.error), expected, "{report:#?}");
@@ -168,7 +164,7 @@ async fn a_successor_of_the_same_name_is_never_deleted() {
     assert_eq!(bench.instance("web-1").await, successor);
     // Without a number, a name that is nobody's is not taken for a success.
     bench.gce.remove_instance(PROJECT, "web-1");
-    let report = run(&bench, Mode::Apply, &target(Some("web-1"), None)).await;
+    let report = run(&bench, Mode::Apply, &target("web-1")).await;
     assert_eq!(report.error, Some(Kind::NotFound), "{report:#?}");
 }
 
@@ -176,6 +172,7 @@ async fn a_successor_of_the_same_name_is_never_deleted() {
 async fn failures_on_the_way_are_tried_again() {
     let bench = captured().await;
     let target = web_1(&bench).await;
+    bench.gce.timing(Timing::each(Duration::from_millis(5)));
     bench.gce.refuse("/instances/", Refusal::unavailable(), 1);
     let Target::GceInstance(named) = &target else { panic!("an instance") };
     let id = named.id.as_ref().expect("a number").to_string();
@@ -187,30 +184,20 @@ async fn failures_on_the_way_are_tried_again() {
 
 #[tokio::test]
 async fn it_needs_exactly_what_it_declares() {
-    let alone = || {
-        let make = async {
+    let alone = Way::new(|| async {
+        let bench = captured().await;
+        let target = web_1(&bench).await;
+        (bench, target, Value::Null)
+    });
+    let managed = |group: fn() -> Group| {
+        Way::new(move || async move {
             let bench = captured().await;
-            bench.gce.timing(Timing::each(Duration::from_millis(15)));
+            bench.gce.seed_group(group().member("europe-west1-b/web-1"));
             let target = web_1(&bench).await;
-            (bench, target)
-        };
-        Box::pin(make) as futures::future::BoxFuture<'_, _>
+            (bench, target, Value::Null)
+        })
     };
-    let managed = |regional: bool| {
-        move || {
-            let make = async move {
-                let bench = captured().await;
-                let group =
-                    if regional { Group::regional(PROJECT, REGION, "web") } else { Group::zonal(PROJECT, ZONE, "web") };
-                bench.gce.seed_group(group.member("europe-west1-b/web-1"));
-                let target = web_1(&bench).await;
-                (bench, target)
-            };
-            Box::pin(make) as futures::future::BoxFuture<'_, _>
-        }
-    };
-    let (zonal, regional) = (managed(false), managed(true));
-    let way = |make| Way { make, options: Value::Null, undo: Value::Null };
-    let ways = [way(&alone), way(&zonal), way(&regional)];
-    needs_exactly::<GcpDeleteInstance>(&ways, |bench, token| GcpOrGone(bench.cloud(Some(token)))).await;
+    let zonal = managed(|| Group::zonal(PROJECT, ZONE, "web"));
+    let regional = managed(|| Group::regional(PROJECT, REGION, "web"));
+    least_privilege_of::<GcpDeleteInstance>(&[alone, zonal, regional]).await;
 }

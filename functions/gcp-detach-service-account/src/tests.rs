@@ -1,14 +1,12 @@
 //! Whole runs against the range's Compute Engine and IAM; what happened is read back from there.
 
-#[path = "../../../shared/gcp/tests/bench/mod.rs"]
-mod bench;
 mod contract;
 
 use std::time::Duration;
 
-use bench::{Bench, INCIDENT, PROJECT, Way, ZONE, left, needs_exactly_what_it_declares, reason, target, web};
 use serde_json::{Value, json};
 use stanch_core::{Mode, Report, Status, Target};
+use stanch_gcp_suite::{Bench, INCIDENT, PROJECT, Way, ZONE, least_privilege_of, left, reason, target, web};
 use stanch_range::gce::{Account, Group, Instance, OperationFailure, Refusal, Timing};
 
 use super::*;
@@ -32,11 +30,11 @@ async fn captured() -> Bench {
 }
 
 fn web_1() -> Target {
-    target(Some("web-1"), None)
+    target("web-1")
 }
 
 async fn run(bench: &Bench, mode: Mode, options: Value) -> Report {
-    bench.run::<GcpDetachServiceAccount>(mode, &web_1(), options).await
+    bench.run::<GcpDetachServiceAccount>(mode, &web_1(), &options).await
 }
 
 /// Status and service accounts of `web-1`, which is the same one all the time.
@@ -102,7 +100,6 @@ async fn nothing_is_stopped_before_its_disks_are_captured_for_this_incident() {
         (other, "web-1, web-1-shared", json!({})),
         (ssd_only, "nothing of it", json!({"discard_local_ssd": true})),
     ] {
-        bench.gce.advance(Duration::from_secs(1));
         bench.gce.clear_log();
         let report = run(&bench, Mode::Apply, options).await;
         assert_eq!((report.status, report.exit_code()), (Status::Refused, 3), "{report:#?}");
@@ -174,7 +171,7 @@ async fn a_shared_account_is_not_disabled_by_way_of_one_instance() {
 
     let bench = seeded(web());
     let own = bench.cloud(None).acting_as(EMAIL.parse().expect("an address"));
-    let report = bench.run_in::<GcpDetachServiceAccount>(own, Mode::Apply, &web_1(), json!({"how": "disable"})).await;
+    let report = bench.run_at::<GcpDetachServiceAccount>(own, Mode::Apply, &web_1(), &json!({"how": "disable"})).await;
     assert_eq!(report.status, Status::Refused, "{report:#?}");
 
     // Of another project: not this one's to disable.
@@ -211,18 +208,14 @@ async fn failures_on_the_way_are_tried_again_and_a_slow_stop_is_waited_for() {
 
 #[tokio::test]
 async fn it_needs_exactly_what_it_declares() {
-    let replace = || {
-        let make = async {
-            let bench = captured().await;
-            // A group of the zone, which has to be asked whether it manages the instance.
-            bench.gce.seed(Instance::new(PROJECT, ZONE, "db-1"));
-            bench.gce.seed_group(Group::zonal(PROJECT, ZONE, "db").member("db-1"));
-            (bench, web_1())
-        };
-        Box::pin(make) as futures::future::BoxFuture<'_, _>
-    };
-    let disable = || Box::pin(async { (seeded(web()), web_1()) }) as futures::future::BoxFuture<'_, _>;
-    let replace = Way { make: &replace, options: json!({"replacement": OTHER}), undo: json!({}) };
-    let disable = Way { make: &disable, options: json!({"how": "disable"}), undo: json!({"revive_tokens": true}) };
-    needs_exactly_what_it_declares::<GcpDetachServiceAccount>(&[replace, disable]).await;
+    let replace = Way::new(|| async {
+        let bench = captured().await;
+        // A group of the zone, which has to be asked whether it manages the instance.
+        bench.gce.seed(Instance::new(PROJECT, ZONE, "db-1"));
+        bench.gce.seed_group(Group::zonal(PROJECT, ZONE, "db").member("db-1"));
+        (bench, web_1(), json!({"replacement": OTHER}))
+    });
+    let disable = Way::new(|| async { (seeded(web()), web_1(), json!({"how": "disable"})) });
+    let disable = disable.undone_with(json!({"revive_tokens": true}));
+    least_privilege_of::<GcpDetachServiceAccount>(&[replace, disable]).await;
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stanch_core::{Kind, Mode, Report, Status};
 use stanch_gcp::NetworkRef;
-use stanch_gcp_suite::{Bench, PROJECT, ZONE, differences, least_privilege, remaining, target};
+use stanch_gcp_suite::{Bench, PROJECT, ZONE, differences, least_privilege, remaining, target, through};
 use stanch_range::{
     gce::{Disk, Gce, Group, Instance, Nic, OperationFailure, Refusal, Timing},
-    proxy::{Dialect, Fault, Proxy},
+    proxy::Fault,
 };
 
 use super::*;
@@ -285,7 +285,7 @@ async fn a_sixty_fifth_tag_is_refused_beforehand() {
 async fn somebody_who_tags_at_the_same_moment_is_not_overwritten() {
     let bench = std::sync::Arc::new(Bench::new());
     bench.gce.seed(vm("web-1"));
-    let proxy = Proxy::start(&bench.gce.endpoint(), Dialect::Gce).expect("a proxy");
+    let proxy = bench.proxy();
     let other = std::sync::Arc::clone(&bench);
     let first = std::sync::atomic::AtomicBool::new(true);
     proxy.rewrite(move |call| {
@@ -294,8 +294,8 @@ async fn somebody_who_tags_at_the_same_moment_is_not_overwritten() {
         }
         None
     });
-    let order = bench.order(Mode::Apply, "inc-1", &target("web-1"), &json!({}));
-    let report = Box::pin(bench.process_at::<GcpIsolateInstance>(&proxy.url(), None).run(&order)).await;
+    let (cloud, target) = (through(&proxy), target("web-1"));
+    let report = bench.run_at::<GcpIsolateInstance>(cloud, Mode::Apply, &target, &json!({})).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
     let tags = bench.gce.dump(PROJECT)["instances"]["europe-west1-b/web-1"]["tags"].clone();
     assert_eq!(tags, json!(["web", "by-hand", set().tag().to_string()]));
@@ -308,10 +308,10 @@ async fn somebody_who_tags_at_the_same_moment_is_not_overwritten() {
 async fn a_call_that_hangs_is_given_up_and_looked_for() {
     let bench = Bench::new();
     bench.gce.seed(vm("web-1"));
-    let proxy = Proxy::start(&bench.gce.endpoint(), Dialect::Gce).expect("a proxy");
+    let proxy = bench.proxy();
     proxy.fault_on(|call| call.path.ends_with("/setTags"), 1, 1, Fault::Hang);
-    let order = bench.order(Mode::Apply, "inc-1", &target("web-1"), &json!({}));
-    let report = Box::pin(bench.process_at::<GcpIsolateInstance>(&proxy.url(), None).run(&order)).await;
+    let (cloud, target) = (through(&proxy), target("web-1"));
+    let report = bench.run_at::<GcpIsolateInstance>(cloud, Mode::Apply, &target, &json!({})).await;
     assert_eq!(report.status, Status::Applied, "{report:#?}");
 }
 

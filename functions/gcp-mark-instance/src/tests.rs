@@ -28,7 +28,7 @@ async fn labels_are_added_the_others_kept_and_each_goes_back() {
     assert_eq!(applied.status, Status::Applied, "{applied:#?}");
     let found = labels(&bench);
     assert_eq!((&found["team"], &found["status"]), (&json!("shop"), &json!("under-investigation")));
-    assert_eq!((&found["stanch-incident"], &found["stanch-by"]), (&json!("inc-1"), &json!("ana-example-com")));
+    assert_eq!((&found["stanch-incident"], &found["stanch-by"]), (&json!("inc-1"), &json!("analyst-example-com")));
     assert_eq!(found["stanch-record"], applied.record.expect("a record").as_str());
     assert!(found["stanch-since"].as_str().is_some_and(|since| since.starts_with("20") && since.ends_with('z')));
     assert_eq!(run(&bench, Mode::Apply, json!({})).await.status, Status::Already);

@@ -1,13 +1,13 @@
 //! Whole runs against the range's managed groups; what happened is read back from there.
 
-#[path = "../../../shared/gcp/tests/bench/mod.rs"]
-mod bench;
 mod contract;
 
-use bench::{Bench, PROJECT, REGION, Way, ZONE, left, needs_exactly_what_it_declares, reason, target, web};
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use stanch_core::{DoneState, Mode, Report, Status, Target};
-use stanch_range::gce::{Group, Instance, OperationFailure, Refusal};
+use stanch_gcp_suite::{Bench, PROJECT, REGION, Way, ZONE, least_privilege_of, left, numbered, reason, target, web};
+use stanch_range::gce::{Group, Instance, OperationFailure, Refusal, Timing};
 
 use super::*;
 
@@ -34,11 +34,11 @@ fn regional() -> Bench {
 }
 
 fn web_1() -> Target {
-    target(Some("web-1"), None)
+    target("web-1")
 }
 
 async fn run(bench: &Bench, mode: Mode, options: Value) -> Report {
-    bench.run::<GcpReleaseInstance>(mode, &web_1(), options).await
+    bench.run::<GcpReleaseInstance>(mode, &web_1(), &options).await
 }
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn a_successor_of_the_same_name_is_left_alone() {
     let id = bench.instance("web-1").await["id"].as_str().and_then(|id| id.parse().ok()).expect("a number");
     // Its group heals it: the same name, another number.
     bench.gce.seed(web());
-    let report = bench.run::<GcpReleaseInstance>(Mode::Apply, &target(Some("web-1"), Some(id)), json!({})).await;
+    let report = bench.run::<GcpReleaseInstance>(Mode::Apply, &numbered(Some("web-1"), Some(id)), &json!({})).await;
     assert_eq!(report.error, Some(Kind::Conflict), "{report:#?}");
     assert_eq!(bench.group(ZONAL).await.1.len(), 3);
 }
@@ -126,8 +126,8 @@ async fn a_successor_of_the_same_name_is_left_alone() {
 async fn autopilot_is_not_ours_to_change() {
     let bench = Bench::new();
     bench.gce.seed(Instance::new(PROJECT, ZONE, "gk3-prod-pool-1-abc").label("goog-gke-node", ""));
-    let target = target(Some("gk3-prod-pool-1-abc"), None);
-    let report = bench.run::<GcpReleaseInstance>(Mode::Apply, &target, json!({})).await;
+    let target = target("gk3-prod-pool-1-abc");
+    let report = bench.run::<GcpReleaseInstance>(Mode::Apply, &target, &json!({})).await;
     assert_eq!(report.error, Some(Kind::Unsupported), "{report:#?}");
     assert!(reason(&report).contains("k8s-isolate-pod"));
 }
@@ -142,6 +142,7 @@ async fn what_is_in_no_group_is_answered_so() {
 #[tokio::test]
 async fn a_failure_after_acceptance_and_a_throttle_are_tried_again() {
     let bench = zonal();
+    bench.gce.timing(Timing::each(Duration::from_millis(5)));
     bench.gce.fail_operation_on("abandonInstances", OperationFailure::rate());
     bench.gce.refuse("/abandonInstances", Refusal::rate_limit(), 1);
     bench.gce.refuse("/abandonInstances", Refusal::unavailable(), 1);
@@ -161,16 +162,12 @@ async fn long_lists_are_read_to_their_end() {
 #[tokio::test]
 async fn it_needs_exactly_what_it_declares() {
     // Without the hint, so that the groups are listed.
-    let unhinted = |bench: Bench| {
-        bench.gce.instance_metadata(PROJECT, "web-1", "created-by", "");
-        (bench, web_1())
+    let unhinted = |make: fn() -> Bench| {
+        Way::new(move || async move {
+            let bench = make();
+            bench.gce.instance_metadata(PROJECT, "web-1", "created-by", "");
+            (bench, web_1(), json!({"replace_capacity": true}))
+        })
     };
-    let (zonal, regional) = (
-        move || Box::pin(async move { unhinted(zonal()) }) as futures::future::BoxFuture<'_, _>,
-        move || Box::pin(async move { unhinted(regional()) }) as futures::future::BoxFuture<'_, _>,
-    );
-    let options = json!({"replace_capacity": true});
-    let zonal = Way { make: &zonal, options: options.clone(), undo: json!({}) };
-    let regional = Way { make: &regional, options, undo: json!({}) };
-    needs_exactly_what_it_declares::<GcpReleaseInstance>(&[zonal, regional]).await;
+    least_privilege_of::<GcpReleaseInstance>(&[unhinted(zonal), unhinted(regional)]).await;
 }

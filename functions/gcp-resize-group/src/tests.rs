@@ -1,13 +1,13 @@
 //! Whole runs against the range's managed groups; what happened is read back from there.
 
-#[path = "../../../shared/gcp/tests/bench/mod.rs"]
-mod bench;
 mod contract;
 
-use bench::{Bench, PROJECT, REGION, Way, ZONE, left, needs_exactly_what_it_declares, reason, target};
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use stanch_core::{Mode, Report, Status, Target};
-use stanch_range::gce::{Group, Instance, OperationFailure, Refusal};
+use stanch_gcp_suite::{Bench, PROJECT, REGION, Way, ZONE, least_privilege_of, left, reason, target};
+use stanch_range::gce::{Group, Instance, OperationFailure, Refusal, Timing};
 
 use super::*;
 
@@ -24,11 +24,11 @@ fn seeded(regional: bool) -> Bench {
 }
 
 fn web_1() -> Target {
-    target(Some("web-1"), None)
+    target("web-1")
 }
 
 async fn run(bench: &Bench, mode: Mode, options: Value) -> Report {
-    bench.run::<GcpResizeGroup>(mode, &web_1(), options).await
+    bench.run::<GcpResizeGroup>(mode, &web_1(), &options).await
 }
 
 #[tokio::test]
@@ -101,6 +101,7 @@ async fn an_option_that_is_wrong_is_named() {
 #[tokio::test]
 async fn a_failure_after_acceptance_and_a_throttle_are_tried_again() {
     let bench = seeded(false);
+    bench.gce.timing(Timing::each(Duration::from_millis(5)));
     bench.gce.fail_operation_on("resize", OperationFailure::rate());
     bench.gce.refuse("/resize", Refusal::rate_limit(), 1);
     let report = run(&bench, Mode::Apply, json!({"size": 3})).await;
@@ -111,13 +112,11 @@ async fn a_failure_after_acceptance_and_a_throttle_are_tried_again() {
 #[tokio::test]
 async fn it_needs_exactly_what_it_declares() {
     let unhinted = |regional: bool| {
-        let bench = seeded(regional);
-        bench.gce.instance_metadata(PROJECT, "web-1", "created-by", "");
-        (bench, web_1())
+        Way::new(move || async move {
+            let bench = seeded(regional);
+            bench.gce.instance_metadata(PROJECT, "web-1", "created-by", "");
+            (bench, web_1(), json!({"size": 3}))
+        })
     };
-    let zonal = move || Box::pin(async move { unhinted(false) }) as futures::future::BoxFuture<'_, _>;
-    let regional = move || Box::pin(async move { unhinted(true) }) as futures::future::BoxFuture<'_, _>;
-    let zonal = Way { make: &zonal, options: json!({"size": 3}), undo: json!({}) };
-    let regional = Way { make: &regional, options: json!({"size": 3}), undo: json!({}) };
-    needs_exactly_what_it_declares::<GcpResizeGroup>(&[zonal, regional]).await;
+    least_privilege_of::<GcpResizeGroup>(&[unhinted(false), unhinted(true)]).await;
 }

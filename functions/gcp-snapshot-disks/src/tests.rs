@@ -1,6 +1,8 @@
 //! What is planned, against the range's Compute Engine. What a plan's writes do is tested in the wing; the whole
 //! way, killed at every call, in the contract suite.
 
+mod contract;
+
 use stanch_core::{Cloud, Identity, Mark};
 use stanch_gcp::GceFacts;
 use stanch_gcp_suite::{PROJECT, ZONE, least_privilege, target};
@@ -126,10 +128,11 @@ fn two(gce: &Gce) -> (stanch_core::Target, serde_json::Value) {
     (target("web-1"), serde_json::json!({}))
 }
 
-/// Both are waited for, and their first snapshots fail after they were accepted: only the operations say why.
+/// Both are waited for, and their first snapshots fail after they were accepted, one without a trace: only the operations
+/// say why.
 fn failing(gce: &Gce) -> (stanch_core::Target, serde_json::Value) {
-    for disk in ["web-1", "shared"] {
-        gce.fail_operation_on(&format!("/disks/{disk}/createSnapshot"), OperationFailure::rate());
+    for (disk, failure) in [("web-1", OperationFailure::rate()), ("shared", OperationFailure::internal())] {
+        gce.fail_operation_on(&format!("/disks/{disk}/createSnapshot"), failure);
     }
     (two(gce).0, serde_json::json!({"wait": true}))
 }

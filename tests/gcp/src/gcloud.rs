@@ -19,7 +19,7 @@ impl<'a> Gcloud<'a> {
         if std::env::split_paths(&path).any(|folder| folder.join("gcloud").is_file()) {
             return Some(Self { gce, config: tempfile::tempdir().unwrap() });
         }
-        crate::skipped(what, "gcloud is not installed");
+        stanch_suite::skipped(what, "gcloud is not installed");
         None
     }
 

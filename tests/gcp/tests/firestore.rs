@@ -6,16 +6,15 @@ use std::{sync::Arc, time::Duration};
 
 use gcp_isolate_instance::GcpIsolateInstance;
 use serde_json::Value;
-use stanch_core::{Driver, Guard, Mode, Report, Status, Store};
+use stanch_core::{Driver, Mode, Report, Status, Store};
 use stanch_firestore::Firestore;
-use stanch_gcp::Gcp;
-use stanch_gcp_suite::{PROJECT, ZONE, skipped, target};
+use stanch_gcp_suite::{PROJECT, ZONE, guard, target, through};
 use stanch_range::{
     emulator::Emulator,
     gce::{Disk, Gce, Instance, Nic, Timing},
     proxy::{Dialect, Fault, Proxy},
 };
-use stanch_suite::{Skipping, incident, order};
+use stanch_suite::{Skipping, incident, order, skipped};
 
 /// More calls than one run makes, to either side.
 const MOST_CALLS: usize = 60;
@@ -57,11 +56,10 @@ impl World {
     /// A new process, which knows nothing but where its ledger is.
     async fn run(&self, mode: Mode) -> Report {
         let ledger: Arc<dyn Store> = Arc::new(Firestore::at(&self.ledger.url(), &self.place).unwrap());
-        let guard = Guard { projects: Some(vec![PROJECT.parse().unwrap()]), ..Guard::default() };
-        let cloud = Gcp::at(&self.cloud.url(), None).unwrap();
-        let driver = Driver::<GcpIsolateInstance>::new(cloud, ledger, guard, Arc::new(self.clock.clone()))
-            // Time is skipped while calls are under way.
-            .limiting_calls(Duration::from_mins(10));
+        let driver =
+            Driver::<GcpIsolateInstance>::new(through(&self.cloud), ledger, guard(), Arc::new(self.clock.clone()))
+                // Time is skipped while calls are under way.
+                .limiting_calls(Duration::from_mins(10));
         Box::pin(driver.run(&order(&self.clock, mode, &incident("inc-1"), &target("web-1")))).await
     }
 

@@ -1,85 +1,40 @@
 //! The contract of every responder, on this one.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
-
-use serde_json::{Value, json};
-use stanch_core::{Guard, Store, Target};
-use stanch_gcp::Gcp;
-use stanch_range::{gce::Timing, proxy::Proxy};
-use stanch_suite::{
-    Memory,
-    contract::{Bed, contract},
-};
+use stanch_gcp_suite::{Place, Trial, name, wait};
 
 use super::*;
 
-struct Place {
-    bench: Bench,
-    proxy: Proxy,
-    made: AtomicUsize,
-}
+struct Release;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_keeps_the_contract() {
-    let bench = Bench::new();
-    bench.gce.timing(Timing::NONE);
-    let proxy = bench.proxy();
-    Box::pin(contract(&Place { bench, proxy, made: AtomicUsize::new(0) })).await;
+    Place::<Release>::keeps_the_contract().await;
 }
 
-/// The name of a target, which everything about it is named after.
-fn name(target: &Target) -> String {
-    let Target::GceInstance(instance) = target else { panic!("an instance") };
-    instance.name.as_ref().expect("a name").to_string()
+fn seed_group(bench: &Bench, name: &str) {
+    let spare = format!("{name}-b");
+    bench.gce.seed_group(Group::zonal(PROJECT, ZONE, name).member(name).member(&spare));
 }
 
-impl Place {
-    fn seed_group(&self, name: &str) {
-        let spare = format!("{name}-b");
-        self.bench.gce.seed_group(Group::zonal(PROJECT, ZONE, name).member(name).member(&spare));
-    }
-}
-
-impl Bed for Place {
+impl Trial for Release {
     type R = GcpReleaseInstance;
     const KEEPS: bool = true;
 
-    fn cloud(&self) -> Gcp {
-        Gcp::at(&self.proxy.url(), None).expect("an address")
-    }
-
-    fn proxy(&self) -> &Proxy {
-        &self.proxy
-    }
-
-    fn empty_ledger(&self) -> Arc<dyn Store> {
-        Arc::new(Memory::default())
-    }
-
-    fn guard(&self) -> Guard {
-        self.bench.guard.clone()
-    }
-
-    fn options(&self) -> Value {
+    fn options() -> Value {
         json!({"replace_capacity": true})
     }
 
-    fn target(&self) -> Target {
-        let name = format!("web-{}", self.made.fetch_add(1, Ordering::SeqCst));
-        self.bench.gce.seed(Instance::new(PROJECT, ZONE, &name));
-        self.bench.gce.seed(Instance::new(PROJECT, ZONE, &format!("{name}-b")));
-        self.seed_group(&name);
-        target(Some(&name), None)
+    fn plant(bench: &Bench, name: &str) -> Target {
+        bench.gce.seed(Instance::new(PROJECT, ZONE, name));
+        bench.gce.seed(Instance::new(PROJECT, ZONE, &format!("{name}-b")));
+        seed_group(bench, name);
+        target(name)
     }
 
-    fn state(&self, target: &Target) -> Value {
+    fn state(bench: &Bench, target: &Target) -> Value {
         let name = name(target);
         let path = format!("zones/{ZONE}/instanceGroupManagers/{name}");
-        let ((group, members), instance) =
-            bench::wait(async { (self.bench.group(&path).await, self.bench.instance(&name).await) });
+        let ((group, members), instance) = wait(async { (bench.group(&path).await, bench.instance(&name).await) });
         json!({
             "size": group["targetSize"],
             "members": members.len(),
@@ -88,16 +43,12 @@ impl Bed for Place {
         })
     }
 
-    fn assert_contained(&self, state: &Value) {
+    fn assert_contained(state: &Value) {
         assert_eq!(*state, json!({"size": 2, "members": 2, "member": false, "status": "RUNNING"}));
     }
 
-    fn drift(&self, _: &Target) -> Option<&'static str> {
-        None
-    }
-
     /// Nobody can; the simulator plants the group anew.
-    fn undo_by_hand(&self, target: &Target) {
-        self.seed_group(&name(target));
+    fn undo_by_hand(bench: &Bench, target: &Target) {
+        seed_group(bench, &name(target));
     }
 }
