@@ -152,9 +152,10 @@ fn pools(regional: bool) -> (Bench, Bench, &'static str) {
     let (by_hand, ours) = worlds(&node());
     for bench in [&by_hand, &ours] {
         bench.gce.seed(Instance::new(PROJECT, ZONE, "node-c").disk(Disk::zonal("node-c").boot()));
-        let group = match regional {
-            true => Group::regional(PROJECT, "europe-west1", "pool"),
-            false => Group::zonal(PROJECT, ZONE, "pool"),
+        let group = if regional {
+            Group::regional(PROJECT, "europe-west1", "pool")
+        } else {
+            Group::zonal(PROJECT, ZONE, "pool")
         };
         bench.gce.seed_group(group.member("europe-west1-b/node-b").member("europe-west1-b/node-c"));
     }
