@@ -36,7 +36,19 @@ def run(commands, environment):
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"bench: {' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return (time.perf_counter() - started) * 1000
+    return (time.perf_counter() - started) * 1000, done.stdout
+
+
+def by_gcloud(commands, environment):
+    return run(commands, environment)[0]
+
+
+def by_us(command, environment, status):
+    """An order that had nothing to do would be fast, and exits as well as one that did."""
+    taken, said = run([[*command, "--json"]], environment)
+    if json.loads(said)["status"] != status:
+        sys.exit(f"bench: {' '.join(command)}: not {status}: {said[-2000:]}")
+    return taken
 
 
 def rules(verb, names):
@@ -62,21 +74,21 @@ def main():
             ours = {**base, "STANCH_LEDGER": f"sqlite:{folder}/ledger-{number}.db", "STANCH_GUARD": GUARD}
             order = ["--incident", f"inc-{number}", *AT, "--name=web-1"]
             isolate, snapshot = (str(binaries / name) for name in ["gcp-isolate-instance", "gcp-snapshot-disks"])
-            taken["isolate ours"].append(run([[isolate, "apply", *order]], ours))
-            run([[isolate, "revert", *order]], ours)
-            taken["snapshot ours"].append(run([[snapshot, "apply", *order]], ours))
+            taken["isolate ours"].append(by_us([isolate, "apply", *order], ours, "applied"))
+            by_us([isolate, "revert", *order], ours, "reverted")
+            taken["snapshot ours"].append(by_us([snapshot, "apply", *order], ours, "applied"))
             # gcloud is slow enough for a third of the rounds.
             if number % 3:
                 continue
             tag = ["gcloud", "compute", "instances", "add-tags", "web-1", *AT, "--tags=quarantine"]
-            taken["isolate gcloud"].append(run([tag, *rules("create", names)], gcloud))
+            taken["isolate gcloud"].append(by_gcloud([tag, *rules("create", names)], gcloud))
             tag[3] = "remove-tags"
             run([tag, *rules("delete", names)], gcloud)
             zonal = ["gcloud", "compute", "disks", "snapshot", "web-1", "web-1-data", *AT, "--async",
                      f"--snapshot-names=a-{number},b-{number}"]
             regional = ["gcloud", "compute", "disks", "snapshot", "web-shared", "--project=acme-prod",
                         "--region=europe-west1", "--async", f"--snapshot-names=c-{number}"]
-            taken["snapshot gcloud"].append(run([zonal, regional], gcloud))
+            taken["snapshot gcloud"].append(by_gcloud([zonal, regional], gcloud))
         up.stdin.close()
         up.wait()
     median = {key: statistics.median(values) for key, values in taken.items()}
