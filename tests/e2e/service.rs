@@ -9,12 +9,14 @@ use std::{
 use serde_json::Value;
 use stanch_tests::root;
 
-/// The release binary; `./test` builds it, and so does this, where somebody runs the suite alone.
+/// The release binary, or that of the profile that `PROFILE` names, such as `dist`; `./test` builds it, and so does
+/// this, where somebody runs the suite alone.
 pub(crate) fn binary(name: &str) -> PathBuf {
     static BUILT: std::sync::Once = std::sync::Once::new();
+    let profile = std::env::var("PROFILE").unwrap_or_else(|_| "release".to_owned());
     BUILT.call_once(|| {
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--release", "--quiet"])
+            .args(["build", "--locked", "--quiet", "--profile", &profile])
             .args(["-p", "aws-snapshot-volumes", "-p", "gcp-snapshot-disks", "-p", "k8s-cordon-node"])
             .current_dir(root())
             .status()
@@ -22,7 +24,7 @@ pub(crate) fn binary(name: &str) -> PathBuf {
         assert!(built.success(), "the release binaries do not build");
     });
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    target.join("release").join(name).canonicalize().expect("the binary is there")
+    target.join(profile).join(name).canonicalize().expect("the binary is there")
 }
 
 /// A process that is ended, by its own PID, with the test.
