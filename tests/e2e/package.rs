@@ -3,7 +3,6 @@
 
 use std::{
     fs,
-    io::Read,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -39,12 +38,10 @@ fn cargo_lambda() -> Option<PathBuf> {
 /// What Lambda would start.
 fn bootstrap(folder: &Path) -> PathBuf {
     let Some(packages) = std::env::var_os("STANCH_PACKAGES") else { return binary(FUNCTION) };
-    let packages = fs::read_dir(root().join(packages)).unwrap().map(|entry| entry.unwrap().path());
-    let named = |path: &PathBuf| {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        name.starts_with(FUNCTION) && name.ends_with(".zip") && !name.contains("arm64")
-    };
-    let package = packages.into_iter().find(named).expect("its package is in STANCH_PACKAGES");
+    let packages = root().join(packages);
+    // As infra/package names it, and as infra/release does.
+    let names = [format!("{FUNCTION}.zip"), format!("{FUNCTION}-x86_64.zip")].map(|name| packages.join(name));
+    let package = names.iter().find(|path| path.is_file()).expect("its package is in STANCH_PACKAGES");
     let unpacked = Command::new("python3").args(["-m", "zipfile", "-e"]).arg(package).arg(folder).status().unwrap();
     assert!(unpacked.success());
     // Python's own command does not keep the mode; Lambda does.

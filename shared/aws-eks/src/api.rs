@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_eks::{Client, types::PodIdentityAssociation as Described};
+use aws_sdk_eks::{
+    Client, operation::describe_pod_identity_association::DescribePodIdentityAssociationError,
+    types::PodIdentityAssociation as Described,
+};
 use serde::{Deserialize, Serialize};
 use stanch_aws::{SdkConfig, classify};
 use stanch_core::{
@@ -116,7 +119,11 @@ impl EksApi {
         let described = match described.send().await {
             Ok(described) => described,
             // Deleted since it was listed, as by another delivery of the same alert.
-            Err(error) if error.as_service_error().is_some_and(|it| it.is_resource_not_found_exception()) => {
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DescribePodIdentityAssociationError::is_resource_not_found_exception) =>
+            {
                 return Ok(None);
             }
             Err(error) => return Err(classify("eks:DescribePodIdentityAssociation", cluster.as_str(), error)),
