@@ -77,7 +77,7 @@ impl Emulator {
         let child = Command::new(bootstrap)
             .env_clear()
             .envs(world.moto.env())
-            .env("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{}/{FUNCTION}", self.port))
+            .env("AWS_LAMBDA_RUNTIME_API", format!("http://127.0.0.1:{}/.rt/{FUNCTION}", self.port))
             .env("AWS_LAMBDA_FUNCTION_NAME", FUNCTION)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
@@ -94,7 +94,16 @@ impl Emulator {
         let mut invoke = Command::new(&self.program);
         invoke.args(["lambda", "invoke", FUNCTION, "--invoke-address", "127.0.0.1", "--invoke-port"]);
         invoke.arg(self.port.to_string()).arg("--data-file").arg(event).current_dir(root());
-        invoke.stdin(Stdio::null()).output().unwrap()
+        let mut child = invoke.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let until = Instant::now() + Duration::from_mins(1);
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() >= until {
+                child.kill().unwrap();
+                panic!("the invocation is not answered: {:?}", child.wait_with_output());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        child.wait_with_output().unwrap()
     }
 }
 

@@ -19,6 +19,10 @@ use crate::{
 
 /// Kept back from Lambda's deadline, so that the answer is out before the process is frozen.
 const MARGIN: Duration = Duration::from_secs(1);
+/// A deadline as old as this is none: emulators of the Runtime API send one of 1970.
+const NO_DEADLINE: Duration = Duration::from_hours(1);
+/// What an invocation without a deadline has.
+const WITHOUT_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A message of an SQS batch. Unknown members are SQS's own.
 #[derive(Deserialize)]
@@ -120,5 +124,5 @@ fn diagnostic(error_type: &str, reports: &[Report]) -> Diagnostic {
 
 fn deadline(context: &Context, now: Timestamp) -> Timestamp {
     let end = i64::try_from(context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(now);
-    clock::before(end, MARGIN)
+    if end < clock::before(now, NO_DEADLINE) { clock::after(now, WITHOUT_DEADLINE) } else { clock::before(end, MARGIN) }
 }
