@@ -104,7 +104,7 @@ def main():
              "snapshot": "snapshot of three disks, one regional, accepted"}
     for what, note in notes.items():
         ours, theirs = median[f"{what} ours"], median[f"{what} gcloud"]
-        lines.append(f"| {note} | {ours:.0f} ms | {theirs:.0f} ms | {theirs / ours:.0f} × | ≥ 20 × |")
+        lines.append(f"| {note} | {ours:.0f} ms | {theirs:.0f} ms | {theirs / ours:.1f} × | ≥ 20 × |")
     if binaries.name == "dist":
         lines += ["", "| binary, as shipped (`dist`) | size | target |", "|---|---|---|"]
         for name in sorted(["gcp-isolate-instance", "gcp-snapshot-disks"]):

@@ -10,7 +10,7 @@ use stanch_tests::{incident, order};
 
 use crate::{
     aws_identity::{On, Terminate},
-    aws_roles::{Desk, is},
+    desk::{Desk, is},
     ec2::ACCOUNT,
     suite::Bed,
 };

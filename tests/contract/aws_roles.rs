@@ -1,88 +1,20 @@
-//! What the contract cannot ask of every responder: times that stay, quotas, who else is hit, who must not be, what
-//! the ledger of a sibling says.
+//! Roles: times that stay, quotas, and what else a role takes down. How many calls each of their responders makes.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use aws_contain_principal::AwsContainPrincipal;
 use aws_detach_role::AwsDetachRole;
-use aws_protect_instance::AwsProtectInstance;
-use aws_snapshot_volumes::AwsSnapshotVolumes;
 use aws_terminate_instance::AwsTerminateInstance;
 use serde_json::{Value, json};
-use stanch_aws::Aws;
-use stanch_core::{Driver, Guard, Kind, Limits, Mode, Report, Responder, Status, Store, Target};
-use stanch_range::proxy::{CallInfo, Fault, Proxy};
-use stanch_sqlite::Sqlite;
-use stanch_tests::{Skipping, incident, order};
+use stanch_core::{Kind, Mode, Status};
+use stanch_range::proxy::Fault;
 
 use crate::{
     aws_identity::{Case, ContainRole, ContainUser, DetachRole, DetachRoleAll, On, Terminate},
+    desk::{Desk, actions, is, leaves, says},
+    ec2::ACCOUNT,
     suite::Bed,
 };
-
-const ACCOUNT: &str = "123456789012";
-
-/// One ledger for all responders, as they are deployed.
-pub(crate) struct Desk<'a> {
-    proxy: &'a Proxy,
-    pub(crate) clock: Skipping,
-    ledger: Arc<dyn Store>,
-    pub(crate) guard: Guard,
-    _folder: tempfile::TempDir,
-}
-
-impl<'a> Desk<'a> {
-    pub(crate) fn new(proxy: &'a Proxy) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let ledger = Arc::new(Sqlite::open(folder.path().join("ledger.db")).expect("a ledger"));
-        let guard = Guard { accounts: Some(vec![ACCOUNT.parse().unwrap()]), ..Guard::default() };
-        Self { proxy, clock: Skipping::default(), ledger, guard, _folder: folder }
-    }
-
-    fn aws(&self) -> Aws {
-        Aws::with(self.proxy.url(), "eu-central-1".parse().unwrap(), "range", "range")
-    }
-
-    pub(crate) fn driver<R: Responder>(&self, cloud: R::Cloud) -> Driver<R> {
-        Driver::new(cloud, Arc::clone(&self.ledger), self.guard.clone(), Arc::new(self.clock.clone()))
-            .limiting_calls(Duration::from_mins(10))
-    }
-
-    pub(crate) async fn run<R: Responder<Cloud: From<Aws>>>(
-        &self,
-        mode: Mode,
-        target: &Target,
-        options: Value,
-    ) -> Report {
-        let mut request = order(&self.clock, mode, &incident("case-1"), target);
-        request.order.options = options;
-        self.driver::<R>(self.aws().into()).run(&request).await
-    }
-}
-
-fn says(report: &Report, text: &str) -> bool {
-    report.reason.as_ref().is_some_and(|reason| reason.contains(text))
-}
-
-fn leaves(report: &Report, text: &str) -> bool {
-    report.remaining.iter().any(|it| it.what.contains(text))
-}
-
-pub(crate) fn is(action: &'static str) -> impl Fn(&CallInfo) -> bool + Send + 'static {
-    move |call| call.action.as_deref() == Some(action)
-}
-
-fn actions(proxy: &Proxy) -> Vec<String> {
-    let mut actions = proxy.actions();
-    actions.sort();
-    actions
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_time_of_a_deny_is_noted_before_the_call_and_stays_until_the_role_is_back() {
@@ -122,26 +54,6 @@ async fn the_time_of_a_deny_is_noted_before_the_call_and_stays_until_the_role_is
     let back = desk.run::<AwsDetachRole>(Mode::Apply, &target, options()).await;
     assert_eq!(back.status, Status::Applied, "{back:#?}");
     assert!(bound(&bed.state(&target)) > first);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_never_left_is_made_with_the_noted_time() {
-    let bed = On::<ContainRole>::start();
-    let desk = Desk::new(&bed.proxy);
-    let target = bed.target();
-    bed.proxy.fault_on(is("PutRolePolicy"), 1, 1, Fault::KillBefore);
-    tokio::select! {
-        _ = desk.run::<AwsContainPrincipal>(Mode::Apply, &target, ContainRole::options()) => panic!("it was killed"),
-        () = bed.proxy.killed() => {}
-    }
-    let planned = bed.proxy.calls().into_iter().find(|call| is("PutRolePolicy")(call)).expect("the call");
-    bed.proxy.clear();
-    assert_eq!(bed.state(&target)["ours"], json!([]), "it never left");
-    desk.clock.skip(Duration::from_hours(2));
-    let done = desk.run::<AwsContainPrincipal>(Mode::Apply, &target, ContainRole::options()).await;
-    assert_eq!(done.status, Status::Applied, "{done:#?}");
-    let written: Value = serde_json::from_str(&planned.form("PolicyDocument").unwrap()).unwrap();
-    assert_eq!(bed.state(&target)["ours"][0], written);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,185 +234,4 @@ iam.put_user_policy(UserName=user, PolicyName="big", PolicyDocument=json.dumps(
     assert_eq!(report.error, Some(Kind::Unsupported), "{report:#?}");
     assert!(says(&report, "of 2048 characters"), "{report:#?}");
     assert_eq!(users.state(&target)["accused"], "Active", "nothing was begun");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_must_not_be_contained_is_refused() {
-    let bed = On::<ContainRole>::start();
-    let mut desk = Desk::new(&bed.proxy);
-    bed.script(
-        r#"
-iam.create_role(RoleName="AWSReservedSSO_Admin_0123456789abcdef", Path="/aws-reserved/sso.amazonaws.com/", AssumeRolePolicyDocument=trust(allow({"AWS": "*"})))
-iam.create_role(RoleName="AWSServiceRoleForX", Path="/aws-service-role/x.amazonaws.com/", AssumeRolePolicyDocument=trust(allow({"Service": "x.amazonaws.com"})))
-iam.create_role(RoleName="break-glass", AssumeRolePolicyDocument=trust(allow({"AWS": "*"})))
-iam.create_user(UserName="range")
-"#,
-        &Value::Null,
-    );
-    let role = |name: &str| -> Target {
-        serde_json::from_value(json!({"kind": "iam-principal", "account": ACCOUNT, "role": name})).unwrap()
-    };
-    for name in ["AWSReservedSSO_Admin_0123456789abcdef", "AWSServiceRoleForX"] {
-        let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &role(name), Value::Null).await;
-        assert_eq!(report.error, Some(Kind::Unsupported), "{report:#?}");
-    }
-    desk.guard.exempt = vec!["role/break-glass".to_owned()];
-    bed.proxy.clear();
-    let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &role("break-glass"), Value::Null).await;
-    assert_eq!((report.status, bed.proxy.count()), (Status::Refused, 0), "{report:#?}");
-
-    // Whoever we act as: moto says so of a role that is assumed.
-    let credentials = bed.script(
-        r#"
-iam.create_role(RoleName="responder", AssumeRolePolicyDocument=trust(allow({"AWS": f"arn:aws:iam::{ACCOUNT}:root"})))
-made = boto3.client("sts").assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/responder", RoleSessionName="session")["Credentials"]
-print(json.dumps([made["AccessKeyId"], made["SecretAccessKey"]]))
-"#,
-        &Value::Null,
-    );
-    let [key, secret] = [0, 1].map(|index| credentials[index].as_str().unwrap().to_owned());
-    let aws = Aws::with(bed.proxy.url(), "eu-central-1".parse().unwrap(), &key, &secret);
-    let request = order(&desk.clock, Mode::Apply, &incident("case-1"), &role("responder"));
-    let report = desk.driver::<AwsContainPrincipal>(aws.into()).run(&request).await;
-    assert_eq!(report.status, Status::Refused, "{report:#?}");
-    assert!(says(&report, "who we act as"), "{report:#?}");
-
-    // The accused one is gone, and its name given away again.
-    let mut stale = role("break-glass-2");
-    if let Target::IamPrincipal(it) = &mut stale {
-        it.unique_id = Some("AROAEXAMPLEEXAMPLE12".parse().unwrap());
-    }
-    bed.script(
-        "iam.create_role(RoleName='break-glass-2', AssumeRolePolicyDocument=trust(allow({'AWS': '*'})))",
-        &Value::Null,
-    );
-    let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &stale, Value::Null).await;
-    assert_eq!(report.error, Some(Kind::Conflict), "{report:#?}");
-    let temporary: Target = serde_json::from_value(
-        json!({"kind": "iam-principal", "account": ACCOUNT, "access_key": "ASIAEXAMPLEEXAMPLE12"}),
-    )
-    .unwrap();
-    let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &temporary, Value::Null).await;
-    assert_eq!(report.error, Some(Kind::Unsupported), "{report:#?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_service_account_is_told_from_the_others() {
-    let bed = On::<ContainRole>::start();
-    let desk = Desk::new(&bed.proxy);
-    let target = bed.target();
-    let Value::String(role) = json!(target)["role"].clone() else { panic!("a role") };
-    let number = role.trim_start_matches("shop-");
-    // By Pod Identity alone: its sessions carry tags, and everybody else's go on.
-    let options = json!({"service_account": format!("web/cart-{number}"), "clusters": ["eu-central-1/prod"]});
-    let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &target, options).await;
-    assert_eq!(report.status, Status::Applied, "{report:#?}");
-    let state = bed.state(&target);
-    assert_eq!(
-        state["ours"][0]["Statement"][0]["Condition"],
-        json!({"StringEquals": {
-            "aws:PrincipalTag/kubernetes-namespace": "web",
-            "aws:PrincipalTag/kubernetes-service-account": format!("cart-{number}"),
-        }})
-    );
-    assert_eq!(state["pods"].as_array().unwrap().len(), 1, "the other keeps its role: {state:#}");
-    assert!(state["trust"]["Statement"].as_array().unwrap().iter().all(|it| it["Effect"] == "Allow"), "{state:#}");
-    for way in ["user/ann", "system:serviceaccount:web:shop"] {
-        let named =
-            report.remaining.iter().any(|it| it.what.starts_with("new sessions possible") && it.what.contains(way));
-        assert!(named, "{way}: {:#?}", report.remaining);
-    }
-    let all = desk.run::<AwsContainPrincipal>(Mode::Plan, &bed.target(), json!({"deny": "all"})).await;
-    assert!(!leaves(&all, "new sessions possible"), "{all:#?}");
-}
-
-/// As another delivery of the same alert does it.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_association_that_goes_after_it_was_listed_is_gone() {
-    let bed = Arc::new(On::<ContainRole>::start());
-    let desk = Desk::new(&bed.proxy);
-    let target = bed.target();
-    let (other, deleted) = (Arc::downgrade(&bed), AtomicBool::new(false));
-    bed.proxy.rewrite(move |call| {
-        let describes = call.method == "GET" && call.path.starts_with("/clusters/prod/pod-identity-associations/");
-        if describes && !deleted.swap(true, Ordering::SeqCst) {
-            let id = call.path.rsplit('/').next()?;
-            other.upgrade()?.script(
-                r#"
-eks.delete_pod_identity_association(clusterName="prod", associationId=want)
-"#,
-                &json!(id),
-            );
-        }
-        None
-    });
-    let options = json!({"clusters": ["eu-central-1/prod"]});
-    let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &target, options).await;
-    assert_eq!(report.status, Status::Applied, "{report:#?}");
-    let lost = bed.proxy.calls().iter().filter(|call| call.status == Some(404) && call.method == "GET").count();
-    assert_eq!(lost, 1, "{:#?}", bed.proxy.actions());
-    assert_eq!(bed.state(&target)["pods"], json!([]));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_instance_ends_only_when_its_volumes_are_captured() {
-    let bed = On::<Terminate>::start();
-    let desk = Desk::new(&bed.proxy);
-    let target = bed.target();
-    let refused = desk.run::<AwsTerminateInstance>(Mode::Apply, &target, Value::Null).await;
-    assert_eq!(refused.status, Status::Refused, "{refused:#?}");
-    assert!(says(&refused, "aws-snapshot-volumes apply --incident case-1"), "{refused:#?}");
-
-    // Planted: the tag is right, and no record of ours says so.
-    bed.script(
-        r#"
-volume = ec2.describe_instances(InstanceIds=[want["id"]])["Reservations"][0]["Instances"][0]["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
-ec2.create_snapshot(VolumeId=volume, TagSpecifications=[{"ResourceType": "snapshot", "Tags": [{"Key": "stanch:incident", "Value": "case-1"}]}])
-"#,
-        &json!(target),
-    );
-    let refused = desk.run::<AwsTerminateInstance>(Mode::Apply, &target, Value::Null).await;
-    assert_eq!(refused.status, Status::Refused, "{refused:#?}");
-
-    let captured = desk.run::<AwsSnapshotVolumes>(Mode::Apply, &target, Value::Null).await;
-    assert_eq!(captured.status, Status::Applied, "{captured:#?}");
-    let protected = desk.run::<AwsProtectInstance>(Mode::Apply, &target, Value::Null).await;
-    assert_eq!(protected.status, Status::Applied, "{protected:#?}");
-    let ended = desk.run::<AwsTerminateInstance>(Mode::Apply, &target, Value::Null).await;
-    assert_eq!(ended.status, Status::Applied, "the protection is ours to lift: {ended:#?}");
-    assert!(leaves(&ended, "captured as snap-"), "{ended:#?}");
-    assert_eq!(bed.state(&target), json!("terminated"));
-    let again = desk.run::<AwsTerminateInstance>(Mode::Apply, &target, Value::Null).await;
-    assert_eq!(again.status, Status::Already, "{again:#?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_protection_that_somebody_else_set_stays() {
-    let bed = On::<Terminate>::start();
-    let desk = Desk::new(&bed.proxy);
-    let target = bed.target();
-    bed.script(
-        "ec2.modify_instance_attribute(InstanceId=want['id'], DisableApiTermination={'Value': True})",
-        &json!(target),
-    );
-    // It was on before: protecting found it so, and it is not ours.
-    desk.run::<AwsProtectInstance>(Mode::Apply, &target, Value::Null).await;
-    let refused = desk.run::<AwsTerminateInstance>(Mode::Apply, &target, json!({"without_snapshot": true})).await;
-    assert_eq!(refused.status, Status::Refused, "{refused:#?}");
-    assert!(says(&refused, "not by us"), "{refused:#?}");
-    assert_eq!(bed.state(&target), json!("running"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_role_that_too_many_use_is_refused() {
-    let bed = On::<ContainRole>::start();
-    let mut desk = Desk::new(&bed.proxy);
-    let limits = Limits { objects: 2, ..Limits::default() };
-    desk.guard.limits = [("aws-contain-principal".to_owned(), limits)].into();
-    let target = bed.target();
-    let before = bed.state(&target);
-    let report = desk.run::<AwsContainPrincipal>(Mode::Apply, &target, ContainRole::options()).await;
-    assert_eq!(report.status, Status::Refused, "{report:#?}");
-    assert!(says(&report, "one order may reach 2"), "{report:#?}");
-    assert_eq!(bed.state(&target), before);
 }

@@ -14,13 +14,16 @@
 mod aws;
 mod aws_account;
 mod aws_cases;
+mod aws_ending;
 mod aws_identity;
 mod aws_instance;
 mod aws_isolation;
 mod aws_orders;
+mod aws_principals;
 mod aws_rights;
 mod aws_roles;
 mod aws_world;
+mod desk;
 mod ec2;
 mod evaluator;
 mod k8s;

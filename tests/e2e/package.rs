@@ -5,12 +5,12 @@ use std::{
     fs,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use stanch_tests::{root, skipped};
+use stanch_tests::{Ending, root, skipped};
 
 use crate::{
     aws::{World, world},
@@ -18,15 +18,6 @@ use crate::{
 };
 
 const FUNCTION: &str = "aws-snapshot-volumes";
-
-struct Ending(Child);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// cargo-lambda, fetched by the script that packages.
 fn cargo_lambda() -> Option<PathBuf> {

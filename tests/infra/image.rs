@@ -5,24 +5,15 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use stanch_tests::{root, skipped};
+use stanch_tests::{Ending, root, skipped};
 
 use crate::{installed, run};
 
 const RESPONDER: &str = "k8s-cordon-node";
-
-struct Ending(Child);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A binary as it is released, else as it was built last.
 fn profile() -> Option<(PathBuf, &'static str)> {

@@ -2,7 +2,7 @@
 
 mod responders;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Child};
 
 pub use responders::{Said, responders};
 pub use stanch_suite::{Skipping, incident, order, skipped};
@@ -10,4 +10,15 @@ pub use stanch_suite::{Skipping, incident, order, skipped};
 /// The top of the workspace.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A process that ends with the test.
+#[derive(Debug)]
+pub struct Ending(pub Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
