@@ -1,6 +1,9 @@
 //! The way back.
 
-use super::{Driver, Found, busy, show, work::Task};
+use super::{
+    Driver, Found, busy, show,
+    work::{Since, Task},
+};
 use crate::{
     clock,
     error::{Error, Kind, Result},
@@ -21,7 +24,7 @@ const CLAIMS: u32 = 8;
 /// What a revert order means.
 enum Way {
     /// Undo from this stage downwards.
-    Undo { stage: usize },
+    Undo { stage: usize, since: Since },
     /// Give it up; others hold it.
     GiveUp { others: Vec<String> },
     /// It is undone.
@@ -65,7 +68,7 @@ impl<R: Responder> Driver<R> {
                     self.release(found, &mut book);
                     book.save_holders().await?
                 }
-                Way::Undo { stage } => {
+                Way::Undo { stage, .. } => {
                     if let Some(record) = &mut book.record {
                         record.phase = Phase::Reverting { stage: *stage };
                     }
@@ -74,7 +77,9 @@ impl<R: Responder> Driver<R> {
             };
             match (saved, way) {
                 (Saved::Moved, _) => self.clock.pause(back_off(attempt, None, self.clock.chance())).await,
-                (Saved::Done, Way::Undo { stage }) => return self.go_back(found, &mut book, stage, report).await,
+                (Saved::Done, Way::Undo { stage, since }) => {
+                    return self.go_back(found, &mut book, stage, since, report).await;
+                }
                 (Saved::Done, Way::GiveUp { others }) => {
                     return Err(Error::refused(format!("still held by {}", others.join(", "))));
                 }
@@ -107,10 +112,11 @@ impl<R: Responder> Driver<R> {
         if !others.is_empty() {
             return Ok(Way::GiveUp { others });
         }
-        match record.phase {
-            Phase::Applying { stage } | Phase::Reverting { stage } => Ok(Way::Undo { stage }),
-            _ => Ok(Way::Undo { stage: record.stages.len().saturating_sub(1) }),
-        }
+        Ok(match record.phase {
+            Phase::Reverting { stage } => Way::Undo { stage, since: Since::Resumed },
+            Phase::Applying { stage } => Way::Undo { stage, since: Since::Before },
+            _ => Way::Undo { stage: record.stages.len().saturating_sub(1), since: Since::Before },
+        })
     }
 
     fn release(&self, found: &Found<'_, R>, book: &mut Book<R::Slot>) {
@@ -129,6 +135,7 @@ impl<R: Responder> Driver<R> {
         found: &Found<'_, R>,
         book: &mut Book<R::Slot>,
         last: usize,
+        mut since: Since,
         report: &mut Report,
     ) -> Result<()> {
         let (owner, deadline) = (&found.request.id, found.request.deadline);
@@ -143,8 +150,9 @@ impl<R: Responder> Driver<R> {
                     record.phase = Phase::Reverting { stage };
                 }
                 book.begin(owner).await?;
+                since = since.next_stage();
             }
-            let tasks = Task::revert(book, stage);
+            let tasks = Task::revert(book, stage, since);
             match self.work(&found.api, book, &tasks, owner, deadline).await? {
                 Some(error) if error.kind() == Kind::Conflict => failure = failure.or(Some(error)),
                 Some(error) => {

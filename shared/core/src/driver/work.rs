@@ -103,7 +103,7 @@ impl<S: Slot> Task<S> {
     }
 
     /// The inverses of what a stage may have changed, but for what others may use.
-    pub(super) fn revert(book: &Book<S>, stage: usize) -> Vec<Self> {
+    pub(super) fn revert(book: &Book<S>, stage: usize, since: Since) -> Vec<Self> {
         let Some(record) = &book.record else { return Vec::new() };
         let entries = record.stages.get(stage).into_iter().flatten().enumerate();
         entries
@@ -113,6 +113,7 @@ impl<S: Slot> Task<S> {
             })
             .map(|(place, entry)| Self {
                 from: Some(entry.change.after.clone()),
+                since,
                 ..Self::undo(record, stage, place, entry)
             })
             .collect()
@@ -228,7 +229,8 @@ impl<R: Responder> Driver<R> {
         // Until when absence proves nothing.
         let resumed = task.since == Since::Resumed;
         let mut hidden_until = (resumed && !slot.repeatable()).then(|| clock::after(self.clock.now(), lag));
-        let mut ours = resumed;
+        // What is found undone counts as undone, whoever did it.
+        let mut ours = resumed || task.done == Progress::Reverted;
         let mut unseen = task.unseen(self.clock.now());
         let mut accepted = false;
         let mut attempt = 0;

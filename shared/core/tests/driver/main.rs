@@ -390,6 +390,55 @@ async fn patience_ends_when_it_says() {
 }
 
 #[tokio::test]
+async fn undo_waits_for_what_may_be_hidden_only_where_an_undo_was_begun() {
+    let (mut at_once, mut waited) = (0, 0);
+    for at in 0..20 {
+        let room = Shared::new();
+        room.turn(world::LATE, 1);
+        let mut request = order(&room, Mode::Apply, "inc-1");
+        request.order.options = serde_json::json!({"late": true});
+        assert_eq!(driver(&room).run(&request).await.status, Status::Applied);
+        let revert = order(&room, Mode::Revert, "inc-1");
+        let whole = room.run_killed(driver(&room).run(&revert), at, When::Before).await;
+        if whole.is_some() {
+            break;
+        }
+        room.advance(Duration::from_secs(31));
+        // Its write may have been called; here it was called only where the dial has turned.
+        let (is_back, begun, before) = (room.dial(world::LATE) == 1, room.now(), room.writes());
+        let report = driver(&room).run(&order(&room, Mode::Revert, "inc-1")).await;
+        assert!(matches!(report.status, Status::Reverted | Status::Already), "{at}: {report:#?}");
+        assert_eq!((room.dial("a"), room.dial(world::LATE)), (1, 1), "{at}");
+        assert!(room.writes() - before <= 2, "{at}");
+        match room.now().duration_since(begun).unsigned_abs() {
+            long if long >= world::LAG => {
+                assert!(!is_back, "{at}: there was nothing to wait for");
+                waited += 1;
+            }
+            short => {
+                assert!(short < Duration::from_secs(5), "{at}: {short:?}");
+                at_once += 1;
+            }
+        }
+    }
+    assert!(at_once > 0 && waited > 0, "{at_once} {waited}");
+}
+
+#[tokio::test]
+async fn undo_of_what_was_done_cleanly_waits_for_nothing() {
+    let room = Shared::new();
+    room.turn(world::LATE, 1);
+    let mut request = order(&room, Mode::Apply, "inc-1");
+    request.order.options = serde_json::json!({"late": true});
+    assert_eq!(driver(&room).run(&request).await.status, Status::Applied);
+    let begun = room.now();
+    let report = driver(&room).run(&order(&room, Mode::Revert, "inc-1")).await;
+    assert_eq!((report.status, room.dial("a"), room.dial(world::LATE)), (Status::Reverted, 1, 1), "{report:#?}");
+    let took = room.now().duration_since(begun).unsigned_abs();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test]
 async fn close_to_the_deadline_nothing_is_started() {
     let room = Shared::new();
     let driver = driver(&room);

@@ -193,6 +193,9 @@ pub const HALFWAY: i64 = 99;
 /// A dial that is waited for.
 pub const SLOW: &str = "slow";
 pub const PATIENCE: Duration = Duration::from_secs(7);
+/// A dial that may not show at once what was written.
+pub const LATE: &str = "late";
+pub const LAG: Duration = Duration::from_secs(30);
 
 pub struct Panel(pub Arc<Shared>);
 
@@ -261,7 +264,7 @@ impl Slot for Dial {
     }
 
     fn lag(&self) -> Duration {
-        if matches!(self, Self::Photo) { Duration::from_secs(30) } else { Duration::ZERO }
+        if matches!(self, Self::Photo) || self.name() == LATE { LAG } else { Duration::ZERO }
     }
 
     fn patience(&self) -> Duration {
@@ -314,6 +317,7 @@ impl Cloud<Node> for Room {
 pub struct Options {
     photo: bool,
     slow: bool,
+    late: bool,
 }
 
 impl Responder for Zero {
@@ -336,6 +340,9 @@ impl Responder for Zero {
         };
         if scene.options.slow {
             return Ok(Plan::empty().then([turn(SLOW)]));
+        }
+        if scene.options.late {
+            return Ok(Plan::empty().then([turn("a")]).then([turn(LATE)]));
         }
         let taken = scene.facts.get("photo").copied().unwrap_or(0);
         let photo = scene.options.photo.then_some(Change { slot: Dial::Photo, before: taken, after: 1 });
