@@ -4,6 +4,7 @@ use std::{fs::File, io::Read, path::Path};
 
 use serde::de::DeserializeOwned;
 use stanch_core::{Error, Result};
+use yaml_serde::Value;
 
 /// More than any guard or caller policy that a person can review.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -42,12 +43,24 @@ pub(crate) fn read(path: &Path) -> Result<String> {
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     let wrong = |field: &str, error: yaml_serde::Error| Error::invalid(field, error.to_string());
     // A person writes these, and means one thing: read as a map of its own, the last of two equal keys would win.
-    yaml_serde::from_str::<yaml_serde::Value>(text).map_err(|error| wrong("", error))?;
+    let value: Value = yaml_serde::from_str(text).map_err(|error| wrong("", error))?;
+    if merges(&value) {
+        return Err(Error::invalid("", "merge keys (<<) are not read: write the members out"));
+    }
     // Read from the text and not from that value, so that `123456789012` is an account without quotes, too.
     serde_path_to_error::deserialize(yaml_serde::Deserializer::from_str(text)).map_err(|error| {
         let field = error.path().to_string();
         wrong(if field == "." { "" } else { &field }, error.into_inner())
     })
+}
+
+/// Is there a merge key? It would be read as a name like any other, and what a guard meant to limit be unlimited.
+fn merges(value: &Value) -> bool {
+    match value {
+        Value::Mapping(members) => members.iter().any(|(key, value)| key.as_str() == Some("<<") || merges(value)),
+        Value::Sequence(items) => items.iter().any(merges),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -76,13 +89,25 @@ mod tests {
     }
 
     #[test]
+    fn what_names_itself_again_and_again_is_refused() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let again = vec![format!("*a{}", level - 1); 9].join(", ");
+            text += &format!("a{level}: &a{level} [{again}]\n");
+        }
+        let error = setting::<Value>("STANCH_GUARD", &text).expect_err("a bomb").to_string();
+        assert!(error.contains("repetition limit"), "{error}");
+    }
+
+    #[test]
     fn an_error_names_variable_and_field() {
         for (text, field) in [
             (r#"{"accounts":["12"]}"#, "STANCH_GUARD.accounts[0]"),
             ("limits:\n  k8s-cordon-node:\n    per_day: many\n", "STANCH_GUARD.limits"),
             ("trust_tags: yes", "STANCH_GUARD.trust_tags"),
             ("nonsense: 1", "STANCH_GUARD"),
-            ("a: &x 1\nb: *x\n", "STANCH_GUARD"),
+            ("limits: {k8s-mark: &few {per_day: 1}, k8s-locate: {<<: *few}}", "STANCH_GUARD"),
+            ("limits: {<<: {k8s-mark: {per_day: 1}}}", "STANCH_GUARD"),
             ("trust_tags: true\ntrust_tags: false\n", "STANCH_GUARD"),
             ("limits:\n  k8s-mark:\n    per_day: 1\n  k8s-mark:\n    per_day: 9\n", "STANCH_GUARD"),
             ("trust_tags: true\n---\ntrust_tags: false\n", "STANCH_GUARD"),

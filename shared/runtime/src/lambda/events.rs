@@ -126,3 +126,23 @@ fn deadline(context: &Context, now: Timestamp) -> Timestamp {
     let end = i64::try_from(context.deadline).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(now);
     if end < clock::before(now, NO_DEADLINE) { clock::after(now, WITHOUT_DEADLINE) } else { clock::before(end, MARGIN) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_lambdas_and_that_of_an_emulator_is_none() -> std::result::Result<(), jiff::Error> {
+        let now: Timestamp = "2026-11-27T01:00:00Z".parse()?;
+        for (given, expected) in [
+            (now.as_millisecond() + 30_000, "2026-11-27T01:00:29Z"),
+            (now.as_millisecond() - 2_000, "2026-11-27T00:59:57Z"),
+            (600_000, "2026-11-27T01:01:00Z"),
+        ] {
+            let mut context = Context::default();
+            context.deadline = u64::try_from(given).unwrap_or_default();
+            assert_eq!(deadline(&context, now), expected.parse()?, "{given}");
+        }
+        Ok(())
+    }
+}
