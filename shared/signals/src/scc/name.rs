@@ -208,9 +208,7 @@ impl Vm {
         let id = both(self.id, other.id.as_ref()).ok()?;
         Some(Self { project, zone: self.zone, name, id })
     }
-}
 
-impl Vm {
     /// Can it be in the project of a cluster, as its nodes are? A number could be any project's.
     pub(super) fn is_in_project_of(&self, cluster: &target::Cluster) -> bool {
         match (&self.project, cluster) {
