@@ -90,11 +90,12 @@ mod tests {
 
     #[test]
     fn what_names_itself_again_and_again_is_refused() {
-        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..9 {
-            let again = vec![format!("*a{}", level - 1); 9].join(", ");
-            text += &format!("a{level}: &a{level} [{again}]\n");
-        }
+        let again = |level: usize| {
+            let names = vec![format!("*a{}", level - 1); 9].join(", ");
+            format!("a{level}: &a{level} [{names}]")
+        };
+        let levels: Vec<_> = std::iter::once("a0: &a0 [x]".to_owned()).chain((1..9).map(again)).collect();
+        let text = levels.join("\n");
         let error = setting::<Value>("STANCH_GUARD", &text).expect_err("a bomb").to_string();
         assert!(error.contains("repetition limit"), "{error}");
     }
