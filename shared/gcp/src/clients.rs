@@ -6,8 +6,8 @@ use google_cloud_auth::credentials::{
     Builder as DefaultCredentials, CacheableResource, Credentials, CredentialsProvider, EntityTag, anonymous,
 };
 use google_cloud_compute_v1::client::{
-    Addresses, Disks, Firewalls, InstanceGroupManagers, Instances, Projects, RegionDisks, RegionInstanceGroupManagers,
-    Snapshots,
+    Addresses, Disks, Firewalls, GlobalOperations, InstanceGroupManagers, Instances, Projects, RegionDisks,
+    RegionInstanceGroupManagers, RegionOperations, Snapshots, ZoneOperations,
 };
 use google_cloud_gax::{
     client_builder::{ClientBuilder, Result as Built},
@@ -103,6 +103,9 @@ clients! {
     firewalls: Firewalls,
     addresses: Addresses,
     projects: Projects,
+    global_operations: GlobalOperations,
+    region_operations: RegionOperations,
+    zone_operations: ZoneOperations,
 }
 
 impl Clients {

@@ -230,8 +230,7 @@ impl FirewallSlot {
                 ("compute.firewalls.insert", call.send().await)
             }
         };
-        let again = |id: String| client.get_operation().set_project(project).set_operation(id).send();
-        let done = wait::settled(operation, &self.path(), first, again).await;
+        let done = wait::globally(api, &self.network.project, operation, &self.path(), first).await;
         done.or_else(|error| if to.is_none() && error.kind() == Kind::NotFound { Ok(()) } else { Err(error) })
     }
 

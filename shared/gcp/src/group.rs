@@ -254,37 +254,37 @@ impl GceApi {
             Verb::Delete => "compute.instanceGroupManagers.deleteInstances",
         };
         macro_rules! send {
-            ($client:expr, $set:ident, $place:expr, $Abandon:ident, $Delete:ident) => {{
+            ($client:expr, $wait:ident, $set:ident, $place:expr, $Abandon:ident, $Delete:ident) => {{
                 let client = $client;
                 let first = match verb {
                     Verb::Abandon => {
                         let body = model::$Abandon::new().set_instances([member]);
-                        let call = client.abandon_instances().set_project(project).$set($place).set_body(body);
+                        let call = client.abandon_instances().set_project(project).$set($place.as_str()).set_body(body);
                         call.set_instance_group_manager(name).send().await
                     }
                     Verb::Delete => {
                         let body = model::$Delete::new().set_instances([member]);
-                        let call = client.delete_instances().set_project(project).$set($place).set_body(body);
+                        let call = client.delete_instances().set_project(project).$set($place.as_str()).set_body(body);
                         call.set_instance_group_manager(name).send().await
                     }
                 };
-                let again =
-                    |id: String| client.get_operation().set_project(project).$set($place).set_operation(id).send();
-                wait::settled(operation, &group.path(), first, again).await
+                wait::$wait(self, (&group.project, $place), operation, &group.path(), first).await
             }};
         }
         match &group.place {
             Place::Zone(zone) => send!(
                 self.clients.zonal_groups().await?,
+                in_zone,
                 set_zone,
-                zone.as_str(),
+                zone,
                 InstanceGroupManagersAbandonInstancesRequest,
                 InstanceGroupManagersDeleteInstancesRequest
             ),
             Place::Region(region) => send!(
                 self.clients.regional_groups().await?,
+                in_region,
                 set_region,
-                region.as_str(),
+                region,
                 RegionInstanceGroupManagersAbandonInstancesRequest,
                 RegionInstanceGroupManagersDeleteInstancesRequest
             ),
@@ -297,18 +297,16 @@ impl GceApi {
         let (project, name) = (group.project.as_str(), group.name.as_str());
         let size = i32::try_from(size).map_err(|_| Error::invalid("options.size", "must be below 2,147,483,648"))?;
         macro_rules! send {
-            ($client:expr, $set:ident, $place:expr) => {{
+            ($client:expr, $wait:ident, $set:ident, $place:expr) => {{
                 let client = $client;
-                let call = client.resize().set_project(project).$set($place).set_size(size);
+                let call = client.resize().set_project(project).$set($place.as_str()).set_size(size);
                 let first = call.set_instance_group_manager(name).send().await;
-                let again =
-                    |id: String| client.get_operation().set_project(project).$set($place).set_operation(id).send();
-                wait::settled(RESIZE, &group.path(), first, again).await
+                wait::$wait(self, (&group.project, $place), RESIZE, &group.path(), first).await
             }};
         }
         match &group.place {
-            Place::Zone(zone) => send!(self.clients.zonal_groups().await?, set_zone, zone.as_str()),
-            Place::Region(region) => send!(self.clients.regional_groups().await?, set_region, region.as_str()),
+            Place::Zone(zone) => send!(self.clients.zonal_groups().await?, in_zone, set_zone, zone),
+            Place::Region(region) => send!(self.clients.regional_groups().await?, in_region, set_region, region),
         }
     }
 }

@@ -47,8 +47,7 @@ macro_rules! operate {
         let (project, zone) = (vm.project.as_str(), vm.zone.as_str());
         let call = client.$method().set_project(project).set_zone(zone).set_instance(vm.id.as_str());
         let first = call$(.$set($value))*.send().await;
-        let again = |id: String| client.get_operation().set_project(project).set_zone(zone).set_operation(id).send();
-        $crate::wait::settled($name, &vm.path(), first, again).await
+        $crate::wait::in_zone($api, (&vm.project, &vm.zone), $name, &vm.path(), first).await
     }};
 }
 

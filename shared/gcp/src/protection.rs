@@ -66,9 +66,8 @@ impl Slot for ProtectionSlot {
                 let (client, project, zone) = (api.clients.instances().await?, vm.project.as_str(), vm.zone.as_str());
                 let call = client.set_deletion_protection().set_project(project).set_zone(zone);
                 let first = call.set_resource(vm.id.as_str()).set_deletion_protection(kept).send().await;
-                let again =
-                    |id: String| client.get_operation().set_project(project).set_zone(zone).set_operation(id).send();
-                wait::settled("compute.instances.setDeletionProtection", &vm.path(), first, again).await
+                let method = "compute.instances.setDeletionProtection";
+                wait::in_zone(api, (&vm.project, &vm.zone), method, &vm.path(), first).await
             }
             Self::Disk { instance, device } => operate!(
                 api,
