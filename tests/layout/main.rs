@@ -41,7 +41,32 @@ fn a_folder_a_crate_a_binary_and_a_responder_share_one_name() {
         for file in ["src/lib.rs", "src/main.rs", "event.json"] {
             assert!(folder.join(file).is_file(), "{name}/{file} is missing");
         }
-        assert!(!manifest.contains("[features]"), "{name} has feature flags");
+        // A package for Lambda is built without `server`; nothing else is ever switched.
+        let switches = manifest.split("[features]").nth(1).map(|rest| rest.split("\n[").next().unwrap());
+        let allowed = name.starts_with("k8s-").then_some(SERVER);
+        assert_eq!(switches, allowed, "{name}/Cargo.toml has other feature flags than its wing");
+    }
+}
+
+/// The one feature of a Kubernetes responder.
+const SERVER: &str = r#"
+default = ["server"]
+# What a package for Lambda is without: the HTTP host, Firestore, and clusters that are not on EKS.
+server = ["dep:stanch-firestore", "stanch-k8s/server"]
+"#;
+
+/// infra/ gives every responder of a wing the same hosts and the same ledger.
+#[test]
+fn the_programs_of_a_wing_differ_in_the_responder_alone() {
+    let mut wings = std::collections::BTreeMap::new();
+    for name in responders().keys() {
+        let main = fs::read_to_string(root().join("functions").join(name).join("src/main.rs")).unwrap();
+        let krate = name.replace('-', "_");
+        let kind = main.split("Binary::<").nth(1).and_then(|rest| rest.split('>').next()).unwrap();
+        let main = main.replace(&format!("use {krate}::{kind};"), "").replace(&format!("::<{kind}>"), "");
+        let (wing, _) = name.split_once('-').unwrap();
+        let (first, whole) = wings.entry(wing).or_insert_with(|| (*name, main.clone()));
+        assert_eq!(main, *whole, "{name}/src/main.rs differs from {first}/src/main.rs");
     }
 }
 

@@ -4,20 +4,21 @@ use std::process::ExitCode;
 
 use k8s_delete_workload::K8sDeleteWorkload;
 use stanch_dynamodb::Dynamo;
+#[cfg(feature = "server")]
 use stanch_firestore::Firestore;
 use stanch_runtime::Binary;
 use stanch_sqlite::Sqlite;
 
 fn main() -> ExitCode {
-    Binary::<K8sDeleteWorkload>::new()
+    let binary = Binary::<K8sDeleteWorkload>::new()
         .store("sqlite", |file| async { Sqlite::open(file) })
         .store("dynamodb", |table| async {
             let store = Dynamo::connect(table);
             store.warm().await;
             Ok(store)
         })
-        .store("firestore", |place| async { Firestore::open(place).await })
-        .lambda()
-        .http()
-        .run()
+        .lambda();
+    #[cfg(feature = "server")]
+    let binary = binary.store("firestore", |place| async { Firestore::open(place).await }).http();
+    binary.run()
 }

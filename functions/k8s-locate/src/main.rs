@@ -4,18 +4,21 @@ use std::process::ExitCode;
 
 use k8s_locate::K8sLocate;
 use stanch_dynamodb::Dynamo;
+#[cfg(feature = "server")]
+use stanch_firestore::Firestore;
 use stanch_runtime::Binary;
 use stanch_sqlite::Sqlite;
 
 fn main() -> ExitCode {
-    Binary::<K8sLocate>::new()
+    let binary = Binary::<K8sLocate>::new()
         .store("sqlite", |file| async { Sqlite::open(file) })
         .store("dynamodb", |table| async {
             let store = Dynamo::connect(table);
             store.warm().await;
             Ok(store)
         })
-        .lambda()
-        .http()
-        .run()
+        .lambda();
+    #[cfg(feature = "server")]
+    let binary = binary.store("firestore", |place| async { Firestore::open(place).await }).http();
+    binary.run()
 }

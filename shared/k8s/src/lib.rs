@@ -22,12 +22,17 @@ mod api;
 mod bindings;
 mod command;
 mod cordon;
+mod dial;
 mod discovery;
+#[cfg(feature = "server")]
+mod elsewhere;
 mod error;
 mod facts;
 mod gitops;
 mod identify;
 mod image;
+#[cfg(feature = "server")]
+mod kubeconfig;
 mod labels;
 mod list;
 mod lodgers;

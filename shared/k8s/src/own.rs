@@ -1,6 +1,5 @@
 //! Ourselves: the pod that we run in, which nothing of ours may contain.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use stanch_core::Exemption;
 
@@ -27,19 +26,7 @@ struct Named {
     uid: String,
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    #[serde(rename = "kubernetes.io")]
-    own: Own,
-}
-
 impl Own {
-    /// From a service account's token; `None` for any other.
-    pub(crate) fn of(token: &str) -> Option<Self> {
-        let claims = URL_SAFE_NO_PAD.decode(token.trim().split('.').nth(1)?).ok()?;
-        serde_json::from_slice::<Claims>(&claims).ok().map(|claims| claims.own)
-    }
-
     /// Our own pod, and the other responders: the pods of our account in our namespace.
     pub(crate) fn is_pod(&self, pod: &PodFacts) -> bool {
         // A token that is bound to no pod comes from elsewhere: we run outside of the cluster.
