@@ -10,8 +10,9 @@ resource "google_service_account" "check" {
 resource "google_cloud_run_v2_job" "check" {
   for_each = local.deployed
 
-  project             = var.project
-  name                = "${var.name}-check-${each.key}"
+  project = var.project
+  # At most 49 characters: cut as in the name of a service account.
+  name                = length("${var.name}-check-${each.key}") <= 49 ? "${var.name}-check-${each.key}" : "${substr("${var.name}-check-${each.key}", 0, 42)}-${substr(sha256(each.key), 0, 6)}"
   location            = var.region
   deletion_protection = false
 

@@ -26,6 +26,13 @@ locals {
     for name, responder in local.deployed : name => responder
     if responder.trigger == "event" || contains(var.auto, name)
   }
+  # One for each responder that an audit event names; who is not deployed is named below.
+  audit = merge([
+    for key, event in var.audit_events : {
+      for responder in event.responders : "${key}-${responder}" => merge(event, { responder = responder })
+      if contains(keys(local.deployed), responder)
+    }
+  ]...)
   # Named, and not there.
   unknown = setsubtract(
     setunion(coalesce(var.responders, []), var.auto, flatten([for event in values(var.audit_events) : tolist(event.responders)])),
@@ -287,7 +294,7 @@ resource "google_cloud_run_v2_service" "responder" {
 
 # Cloud Run lets the pusher in; the responder then proves the token itself.
 resource "google_cloud_run_v2_service_iam_member" "push" {
-  for_each = setunion(keys(local.wired), flatten([for event in values(var.audit_events) : tolist(event.responders)]))
+  for_each = setunion(keys(local.wired), [for event in values(local.audit) : event.responder])
 
   project  = var.project
   location = var.region

@@ -134,15 +134,12 @@ resource "google_pubsub_topic_iam_member" "findings" {
 
 # Audit events that are to come without the log sink, each straight to the responders that it names.
 resource "google_eventarc_trigger" "audit" {
-  for_each = merge([
-    for key, event in var.audit_events : {
-      for responder in event.responders : "${key}-${responder}" => merge(event, { responder = responder })
-    }
-  ]...)
+  for_each = local.audit
 
-  project         = var.project
-  location        = each.value.location
-  name            = substr("${var.name}-${each.key}", 0, 63)
+  project  = var.project
+  location = each.value.location
+  # At most 63 characters: cut as in the name of a service account.
+  name            = length("${var.name}-${each.key}") <= 63 ? "${var.name}-${each.key}" : "${substr("${var.name}-${each.key}", 0, 56)}-${substr(sha256(each.key), 0, 6)}"
   service_account = google_service_account.push.email
   matching_criteria {
     attribute = "type"
