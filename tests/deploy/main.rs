@@ -1,5 +1,6 @@
-//! What is deployed, deployed: `infra/aws` and `template.yaml` on moto, and the rules against real events. The
-//! scripts beside this file say how; each stops at what is wrong, and names it.
+//! What is deployed, deployed: `infra/aws` and `template.yaml` on moto, `infra/gcp` on Terraform's mock of Google's
+//! provider, and the rules against real events. The scripts beside this file say how; each stops at what is wrong, and
+//! names it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
 
 use std::{
@@ -43,6 +44,11 @@ fn terraform_deploys_every_responder_and_takes_it_away_again() {
 fn the_sam_template_deploys_every_responder() {
     let moto = Moto::start_deployed().expect("moto starts");
     run(moto.interpreter(), "sam.py", &[], &moto.env());
+}
+
+#[test]
+fn terraform_makes_what_google_cloud_must_have() {
+    run(Path::new("python3"), "gcp.py", &[], &[]);
 }
 
 #[test]

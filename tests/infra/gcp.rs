@@ -1,11 +1,6 @@
 //! `infra/gcp`: its form, what the linters find, and whether what it grants exists.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use serde_json::Value;
 use stanch_range::moto;
@@ -19,87 +14,6 @@ fn terraform_has_nothing_to_format() {
         return skipped("terraform fmt", "terraform is not installed");
     }
     run(Command::new("terraform").args(["fmt", "-check", "-diff", "-recursive", "infra"]).current_dir(root())).unwrap();
-}
-
-#[test]
-fn terraform_finds_it_valid() {
-    if !installed("terraform", "version") {
-        return skipped("terraform validate of infra/gcp", "terraform is not installed");
-    }
-    // A copy: `init` writes beside what it reads.
-    let folder = tempfile::tempdir().unwrap();
-    for part in ["gcp", "responders"] {
-        fs::create_dir(folder.path().join(part)).unwrap();
-        for entry in fs::read_dir(root().join("infra").join(part)).unwrap().map(Result::unwrap) {
-            if entry.path().is_file() {
-                fs::copy(entry.path(), folder.path().join(part).join(entry.file_name())).unwrap();
-            }
-        }
-    }
-    let terraform = |words: &[&str]| {
-        let quick =
-            [("TF_REGISTRY_CLIENT_TIMEOUT", "5"), ("TF_REGISTRY_DISCOVERY_RETRY", "0"), ("TF_IN_AUTOMATION", "1")];
-        run(Command::new("terraform").args(words).envs(quick).current_dir(folder.path().join("gcp")))
-    };
-    if let Err(why) = terraform(&["init", "-backend=false", "-input=false", "-no-color"]) {
-        assert!(why.contains("hashicorp/google"), "{why}");
-        return skipped("terraform google provider", "it is neither in a local mirror nor to be had from a registry");
-    }
-    terraform(&["validate", "-no-color"]).unwrap();
-}
-
-/// Google's provider in the form of CDKTF's bindings: the provider itself is in no package registry.
-const BINDINGS: (&str, &str) = ("@cdktf/provider-google", "16.12.1");
-
-#[test]
-fn the_module_fits_the_providers_schema() {
-    let what = "infra/gcp against the provider's schema";
-    if !installed("npm", "--version") {
-        return skipped(what, "npm is not installed");
-    }
-    let (python, bindings) = match (moto::ensure_infra_venv(), bindings()) {
-        (Ok(python), Ok(bindings)) => (python, bindings),
-        (Err(error), _) => return skipped(&format!("{what} (python)"), &error.to_string()),
-        (_, Err(error)) => return skipped(what, error.lines().last().unwrap_or_default()),
-    };
-    let judge =
-        |module: &Path| run(Command::new(&python).arg(root().join("tests/infra/schema.py")).arg(module).arg(&bindings));
-    judge(&root().join("infra/gcp")).unwrap();
-    for (right, wrong, said) in [
-        ("custom_audiences ", "custom_audience ", "custom_audience is not known"),
-        ("pubsub_topic = ", "# ", "pubsubtopic is missing"),
-        ("period_seconds", "period", "period is not known"),
-    ] {
-        let broken = tempfile::tempdir().unwrap();
-        for file in ["main.tf", "triggers.tf"] {
-            let text = fs::read_to_string(root().join("infra/gcp").join(file)).unwrap();
-            fs::write(broken.path().join(file), text.replace(right, wrong)).unwrap();
-        }
-        let refused = judge(broken.path()).expect_err("it was taken");
-        assert!(refused.contains(said), "{refused}");
-    }
-}
-
-/// Unpacks the declarations into the cache, once.
-fn bindings() -> Result<PathBuf, String> {
-    let (name, version) = BINDINGS;
-    let cache = std::env::var_os("STANCH_CACHE").map_or_else(|| root().join(".cache"), PathBuf::from);
-    let folder = cache.join(format!("provider-google-{version}"));
-    if folder.join("package").is_dir() {
-        return Ok(folder.join("package"));
-    }
-    fs::create_dir_all(&cache).map_err(|error| error.to_string())?;
-    let scratch = tempfile::tempdir_in(&cache).map_err(|error| error.to_string())?;
-    let pack = ["pack", "--silent", &format!("{name}@{version}")];
-    let packed = run(Command::new("npm").args(pack).current_dir(scratch.path()))?;
-    let unpack = ["--extract", "--wildcards", "--file", packed.trim(), "*.d.ts"];
-    run(Command::new("tar").args(unpack).current_dir(scratch.path()))?;
-    fs::remove_file(scratch.path().join(packed.trim())).map_err(|error| error.to_string())?;
-    // Whole or not at all; of two at once the first one counts.
-    if fs::rename(scratch.path(), &folder).is_err() && !folder.join("package").is_dir() {
-        return Err(format!("{} cannot be made", folder.display()));
-    }
-    Ok(folder.join("package"))
 }
 
 #[test]
