@@ -1,5 +1,4 @@
-//! The same finding, through a Runtime API that is not ours: cargo-lambda's. What it runs is the package that
-//! `infra/package` made, where `STANCH_PACKAGES` names the folder of one, else the release binary.
+//! The same finding, through a Runtime API that is not ours: cargo-lambda's.
 
 use std::{
     fs,
@@ -14,7 +13,7 @@ use stanch_tests::{Ending, root, skipped};
 
 use crate::{
     aws::{World, world},
-    service::binary,
+    service::bootstrap,
 };
 
 const FUNCTION: &str = "aws-snapshot-volumes";
@@ -24,22 +23,6 @@ fn cargo_lambda() -> Option<PathBuf> {
     let found = Command::new(root().join("infra/package")).arg("--tools").current_dir(root()).output().ok()?;
     let folder = root().join(String::from_utf8(found.stdout).ok()?.trim());
     Some(folder.join("cargo-lambda")).filter(|program| found.status.success() && program.is_file())
-}
-
-/// What Lambda would start.
-fn bootstrap(folder: &Path) -> PathBuf {
-    let Some(packages) = std::env::var_os("STANCH_PACKAGES") else { return binary(FUNCTION) };
-    let packages = root().join(packages);
-    // As infra/package names it, and as infra/release does.
-    let names = [format!("{FUNCTION}.zip"), format!("{FUNCTION}-x86_64.zip")].map(|name| packages.join(name));
-    let package = names.iter().find(|path| path.is_file()).expect("its package is in STANCH_PACKAGES");
-    let unpacked = Command::new("python3").args(["-m", "zipfile", "-e"]).arg(package).arg(folder).status().unwrap();
-    assert!(unpacked.success());
-    // Python's own command does not keep the mode; Lambda does.
-    let bootstrap = folder.join("bootstrap");
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(&bootstrap, mode).unwrap();
-    bootstrap
 }
 
 struct Emulator {
@@ -118,7 +101,7 @@ async fn a_package_works_under_a_runtime_api_that_is_not_ours() {
         world.event()
     };
     fs::write(&event, finding.to_string()).unwrap();
-    let (bootstrap, emulator) = (bootstrap(folder.path()), Emulator::start(program));
+    let (bootstrap, emulator) = (bootstrap(FUNCTION, folder.path()), Emulator::start(program));
 
     let observer = emulator.function(&bootstrap, &world, "observe");
     let planned = report(&emulator.invoke(&event));

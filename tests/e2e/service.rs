@@ -1,7 +1,8 @@
 //! A responder as a process: an HTTP service, or a command.
 
 use std::{
-    path::PathBuf,
+    fs,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
@@ -25,6 +26,23 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     });
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     target.join(profile).join(name).canonicalize().expect("the binary is there")
+}
+
+/// What Lambda would start: the package that `infra/package` made, where `STANCH_PACKAGES` names the folder of one, else
+/// the release binary.
+pub(crate) fn bootstrap(name: &str, folder: &Path) -> PathBuf {
+    let Some(packages) = std::env::var_os("STANCH_PACKAGES") else { return binary(name) };
+    let packages = root().join(packages);
+    // As infra/package names it, and as infra/release does.
+    let names = [format!("{name}.zip"), format!("{name}-x86_64.zip")].map(|name| packages.join(name));
+    let package = names.iter().find(|path| path.is_file()).expect("its package is in STANCH_PACKAGES");
+    let unpacked = Command::new("python3").args(["-m", "zipfile", "-e"]).arg(package).arg(folder).status().unwrap();
+    assert!(unpacked.success());
+    // Python's own command does not keep the mode; Lambda does.
+    let bootstrap = folder.join("bootstrap");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&bootstrap, mode).unwrap();
+    bootstrap
 }
 
 /// A process that is ended, by its own PID, with the test.

@@ -41,7 +41,7 @@ pub struct AccountFacts {
 
 impl IamApi {
     pub(crate) fn rest(&self) -> &Rest {
-        &self.clients.rest
+        &self.clients.iam
     }
 
     /// Whether the account is the one that we run as.
@@ -142,7 +142,7 @@ impl Cloud<GcpServiceAccount> for Gcp {
 pub(crate) async fn find(rest: &Rest, project: &ProjectId, email: &ServiceAccountEmail) -> Result<AccountFacts> {
     const GET: &str = "iam.serviceAccounts.get";
     let path = format!("projects/{project}/serviceAccounts/{email}");
-    let found = rest.get(GET, &path).await?;
+    let found: Value = rest.get(GET, &path).await?;
     let odd = |what: &str| Error::new(Kind::Internal, GET, what).on(&*path);
     let text = |name: &str| found.get(name).and_then(Value::as_str);
     if text("email") != Some(email.as_str()) {

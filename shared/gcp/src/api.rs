@@ -48,7 +48,7 @@ impl GceApi {
     /// # Errors
     /// [`Kind::NotFound`] when the project has none of this address.
     pub async fn account(&self, project: &ProjectId, email: &ServiceAccountEmail) -> Result<AccountFacts> {
-        account::find(&self.clients.rest, project, email).await
+        account::find(&self.clients.iam, project, email).await
     }
 
     /// The instances of a project that run as an account, as `zone/name`.

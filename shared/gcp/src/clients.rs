@@ -5,10 +5,7 @@ use std::time::Duration;
 use google_cloud_auth::credentials::{
     Builder as DefaultCredentials, CacheableResource, Credentials, CredentialsProvider, EntityTag, anonymous,
 };
-use google_cloud_compute_v1::client::{
-    Addresses, Disks, Firewalls, GlobalOperations, InstanceGroupManagers, Instances, Projects, RegionDisks,
-    RegionInstanceGroupManagers, RegionOperations, Snapshots, ZoneOperations,
-};
+use google_cloud_compute_v1::client::{Addresses, Disks, Firewalls, Instances, Projects, RegionDisks, Snapshots};
 use google_cloud_gax::{
     client_builder::{ClientBuilder, Result as Built},
     error::CredentialsError,
@@ -18,7 +15,10 @@ use http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION};
 use stanch_core::{Error, Kind, Result, names::ServiceAccountEmail};
 use tokio::sync::OnceCell;
 
-use crate::{home, rest::Rest};
+use crate::{
+    home,
+    rest::{Api, Rest},
+};
 
 /// How long one call may take. The core retries; the SDK's own bound is none.
 pub(crate) const CALL: Duration = Duration::from_secs(10);
@@ -71,7 +71,8 @@ macro_rules! clients {
         pub(crate) struct Clients {
             access: Access,
             pub(crate) credentials: Credentials,
-            pub(crate) rest: Rest,
+            pub(crate) iam: Rest,
+            pub(crate) compute: Rest,
             own: OnceCell<ServiceAccountEmail>,
             $($name: OnceCell<$Client>,)+
         }
@@ -80,9 +81,9 @@ macro_rules! clients {
             /// `own` is the account that we run as, where it is told.
             pub(crate) fn new(access: &Access, own: Option<ServiceAccountEmail>) -> Result<Self> {
                 let credentials = access.credentials()?;
-                let rest = Rest::new(access, &credentials);
+                let [iam, compute] = [Api::Iam, Api::Compute].map(|api| Rest::new(api, access, &credentials));
                 let own = OnceCell::new_with(own);
-                Ok(Self { access: access.clone(), credentials, rest, own, $($name: OnceCell::new(),)+ })
+                Ok(Self { access: access.clone(), credentials, iam, compute, own, $($name: OnceCell::new(),)+ })
             }
 
             $(pub(crate) async fn $name(&self) -> Result<&$Client> {
@@ -98,14 +99,9 @@ clients! {
     disks: Disks,
     region_disks: RegionDisks,
     snapshots: Snapshots,
-    zonal_groups: InstanceGroupManagers,
-    regional_groups: RegionInstanceGroupManagers,
     firewalls: Firewalls,
     addresses: Addresses,
     projects: Projects,
-    global_operations: GlobalOperations,
-    region_operations: RegionOperations,
-    zone_operations: ZoneOperations,
 }
 
 impl Clients {

@@ -230,7 +230,9 @@ impl FirewallSlot {
                 ("compute.firewalls.insert", call.send().await)
             }
         };
-        let done = wait::globally(api, &self.network.project, operation, &self.path(), first).await;
+        let scope = format!("projects/{project}/global");
+        let first = first.map_err(|error| fault::call(operation, &self.path(), &error));
+        let done = wait::settled(api, &scope, operation, &self.path(), first).await;
         done.or_else(|error| if to.is_none() && error.kind() == Kind::NotFound { Ok(()) } else { Err(error) })
     }
 

@@ -7,9 +7,9 @@
 //! "Managed instance groups: view info", REST reference `instanceGroupManagers.listManagedInstances`.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use google_cloud_compute_v1::model::{self, ManagedInstance};
-use google_cloud_gax::paginator::ItemPaginator as _;
+use http::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use stanch_core::{
     Error, IncidentId, Kind, Result,
     names::{GceId, GceName, Location, ProjectId, Zone},
@@ -19,7 +19,6 @@ use stanch_core::{
 use crate::{
     api::GceApi,
     facts::{GceFacts, InstanceRef, Place},
-    fault,
     mark::next_order,
     wait,
 };
@@ -149,22 +148,11 @@ impl GceApi {
     /// [`Kind::NotFound`] when there is no such group.
     pub async fn size(&self, group: &GroupRef) -> Result<Size> {
         const GET: &str = "compute.instanceGroupManagers.get";
-        let (project, name) = (group.project.as_str(), group.name.as_str());
-        let found = match &group.place {
-            Place::Zone(zone) => {
-                let call = self.clients.zonal_groups().await?.get().set_project(project).set_zone(zone.as_str());
-                call.set_instance_group_manager(name).send().await
-            }
-            Place::Region(region) => {
-                let call = self.clients.regional_groups().await?.get().set_project(project).set_region(region.as_str());
-                call.set_instance_group_manager(name).send().await
-            }
-        }
-        .map_err(|error| fault::call(GET, &group.path(), &error))?;
-        let target = found.target_size.and_then(|size| u64::try_from(size).ok());
+        let found: Value = self.clients.compute.get(GET, &group.path()).await?;
+        let target = found.get("targetSize").and_then(Value::as_u64);
         let target =
             target.ok_or_else(|| Error::new(Kind::Internal, GET, "the answer has no target size").on(group.path()))?;
-        let autoscaler = found.status.and_then(|status| status.autoscaler);
+        let autoscaler = found.pointer("/status/autoscaler").and_then(Value::as_str);
         Ok(Size { target, autoscaled: autoscaler.is_some_and(|it| !it.is_empty()) })
     }
 
@@ -172,29 +160,12 @@ impl GceApi {
     pub(crate) async fn action(&self, group: &GroupRef, id: &GceId) -> Result<Option<String>> {
         // Authorised by the permission to get the group.
         const LIST: &str = "compute.instanceGroupManagers.listManagedInstances";
-        let id = id.as_str().parse::<u64>().ok();
-        let action = |member: ManagedInstance| member.current_action.map_or("NONE".to_owned(), |one| one.to_string());
-        let failed = |error| fault::call(LIST, &group.path(), &error);
-        let (project, name) = (group.project.as_str(), group.name.as_str());
-        macro_rules! find {
-            ($call:expr) => {{
-                let mut members = $call.set_project(project).set_instance_group_manager(name).by_item();
-                while let Some(member) = members.next().await {
-                    let member = member.map_err(failed)?;
-                    if member.id.is_some() && member.id == id {
-                        return Ok(Some(action(member)));
-                    }
-                }
-                Ok(None)
-            }};
-        }
-        let clients = &self.clients;
-        match &group.place {
-            Place::Zone(zone) => find!(clients.zonal_groups().await?.list_managed_instances().set_zone(zone.as_str())),
-            Place::Region(region) => {
-                find!(clients.regional_groups().await?.list_managed_instances().set_region(region.as_str()))
-            }
-        }
+        let path = format!("{}/listManagedInstances", group.path());
+        let action = |member: Value| {
+            let text = |field: &str| member.get(field).and_then(Value::as_str);
+            (text("id") == Some(id.as_str())).then(|| text("currentAction").unwrap_or("NONE").to_owned())
+        };
+        self.clients.compute.pages(Method::POST, LIST, &path, "managedInstances", action).await
     }
 
     async fn held_by(&self, group: &GroupRef, id: &GceId) -> Result<Option<Managed>> {
@@ -215,31 +186,24 @@ impl GceApi {
     /// The managed groups that can hold an instance: those of its zone and of its region.
     async fn groups(&self, target: &GceInstance) -> Result<Vec<GroupRef>> {
         const LIST: &str = "compute.instanceGroupManagers.list";
-        let (project, zone, clients) = (&target.project, &target.zone, &self.clients);
-        macro_rules! read {
-            ($place:expr, $call:expr) => {{
-                let (place, mut all): (Place, Vec<GroupRef>) = ($place, Vec::new());
-                let path = format!("projects/{project}/{}/instanceGroupManagers", place.path());
-                let mut items = $call.set_project(project.as_str()).by_item();
-                while let Some(item) = items.next().await {
-                    let item = item.map_err(|error| fault::call(LIST, &path, &error))?;
-                    let odd = || Error::new(Kind::Internal, LIST, "the answer has no valid name").on(&*path);
-                    let name = item.name.and_then(|name| name.parse().ok()).ok_or_else(odd)?;
-                    all.push(GroupRef { project: project.clone(), place: place.clone(), name });
-                }
-                Ok::<_, Error>(all)
-            }};
-        }
-        let zonal = async {
-            let call = clients.zonal_groups().await?.list().set_zone(zone.as_str());
-            read!(Place::Zone(zone.clone()), call)
+        let project = &target.project;
+        let read = async |place: Place| {
+            let path = format!("projects/{project}/{}/instanceGroupManagers", place.path());
+            let odd = || Error::new(Kind::Internal, LIST, "the answer has no valid name").on(&*path);
+            let name = |item: &Value| item.get("name").and_then(Value::as_str).and_then(|name| name.parse().ok());
+            let found = self.clients.compute.list(LIST, &path, "items").await?;
+            let group = |item| {
+                Ok(GroupRef { project: project.clone(), place: place.clone(), name: name(item).ok_or_else(odd)? })
+            };
+            found.iter().map(group).collect::<Result<Vec<_>>>()
         };
         let regional = async {
-            let Some(region) = region(zone) else { return Ok(Vec::new()) };
-            let call = clients.regional_groups().await?.list().set_region(region.as_str());
-            read!(Place::Region(region), call)
+            match region(&target.zone) {
+                Some(region) => read(Place::Region(region)).await,
+                None => Ok(Vec::new()),
+            }
         };
-        let (mut all, regional) = futures::try_join!(zonal, regional)?;
+        let (mut all, regional) = futures::try_join!(read(Place::Zone(target.zone.clone())), regional)?;
         all.extend(regional);
         Ok(all)
     }
@@ -248,66 +212,26 @@ impl GceApi {
     pub(crate) async fn tell(&self, group: &GroupRef, vm: &InstanceRef, verb: Verb) -> Result<()> {
         // The group knows its members by name. That this name still is this instance was looked at a moment ago.
         let member = format!("zones/{}/instances/{}", vm.zone, vm.name);
-        let (project, name) = (group.project.as_str(), group.name.as_str());
-        let operation = match verb {
-            Verb::Abandon => "compute.instanceGroupManagers.abandonInstances",
-            Verb::Delete => "compute.instanceGroupManagers.deleteInstances",
+        let (method, verb) = match verb {
+            Verb::Abandon => ("compute.instanceGroupManagers.abandonInstances", "abandonInstances"),
+            Verb::Delete => ("compute.instanceGroupManagers.deleteInstances", "deleteInstances"),
         };
-        macro_rules! send {
-            ($client:expr, $wait:ident, $set:ident, $place:expr, $Abandon:ident, $Delete:ident) => {{
-                let client = $client;
-                let first = match verb {
-                    Verb::Abandon => {
-                        let body = model::$Abandon::new().set_instances([member]);
-                        let call = client.abandon_instances().set_project(project).$set($place.as_str()).set_body(body);
-                        call.set_instance_group_manager(name).send().await
-                    }
-                    Verb::Delete => {
-                        let body = model::$Delete::new().set_instances([member]);
-                        let call = client.delete_instances().set_project(project).$set($place.as_str()).set_body(body);
-                        call.set_instance_group_manager(name).send().await
-                    }
-                };
-                wait::$wait(self, (&group.project, $place), operation, &group.path(), first).await
-            }};
-        }
-        match &group.place {
-            Place::Zone(zone) => send!(
-                self.clients.zonal_groups().await?,
-                in_zone,
-                set_zone,
-                zone,
-                InstanceGroupManagersAbandonInstancesRequest,
-                InstanceGroupManagersDeleteInstancesRequest
-            ),
-            Place::Region(region) => send!(
-                self.clients.regional_groups().await?,
-                in_region,
-                set_region,
-                region,
-                RegionInstanceGroupManagersAbandonInstancesRequest,
-                RegionInstanceGroupManagersDeleteInstancesRequest
-            ),
-        }
+        self.send(group, method, verb, Some(&json!({"instances": [member]}))).await
     }
 
     /// Sets the size of a group.
     pub(crate) async fn resize(&self, group: &GroupRef, size: u64) -> Result<()> {
-        const RESIZE: &str = "compute.instanceGroupManagers.resize";
-        let (project, name) = (group.project.as_str(), group.name.as_str());
-        let size = i32::try_from(size).map_err(|_| Error::invalid("options.size", "must be below 2,147,483,648"))?;
-        macro_rules! send {
-            ($client:expr, $wait:ident, $set:ident, $place:expr) => {{
-                let client = $client;
-                let call = client.resize().set_project(project).$set($place.as_str()).set_size(size);
-                let first = call.set_instance_group_manager(name).send().await;
-                wait::$wait(self, (&group.project, $place), RESIZE, &group.path(), first).await
-            }};
+        if i32::try_from(size).is_err() {
+            return Err(Error::invalid("options.size", "must be below 2,147,483,648"));
         }
-        match &group.place {
-            Place::Zone(zone) => send!(self.clients.zonal_groups().await?, in_zone, set_zone, zone),
-            Place::Region(region) => send!(self.clients.regional_groups().await?, in_region, set_region, region),
-        }
+        self.send(group, "compute.instanceGroupManagers.resize", &format!("resize?size={size}"), None).await
+    }
+
+    async fn send(&self, group: &GroupRef, method: &str, verb: &str, body: Option<&Value>) -> Result<()> {
+        let path = group.path();
+        let first = self.clients.compute.post(method, &format!("{path}/{verb}"), body).await;
+        let scope = format!("projects/{}/{}", group.project, group.place.path());
+        wait::settled(self, &scope, method, &path, first).await
     }
 }
 

@@ -39,7 +39,7 @@ impl AccountSlot {
     }
 
     pub(crate) async fn is_disabled(&self, rest: &Rest) -> Result<bool> {
-        let found = rest.get("iam.serviceAccounts.get", &self.path()).await?;
+        let found: Value = rest.get("iam.serviceAccounts.get", &self.path()).await?;
         Ok(found.get("disabled").and_then(Value::as_bool).unwrap_or(false))
     }
 
@@ -49,7 +49,7 @@ impl AccountSlot {
         } else {
             ("iam.serviceAccounts.enable", "enable")
         };
-        rest.post(operation, &format!("{}:{verb}", self.path()), &json!({})).await.map(drop)
+        rest.post(operation, &format!("{}:{verb}", self.path()), None).await.map(|_: Value| ())
     }
 
     pub(crate) fn what(&self, disabled: bool) -> String {
@@ -119,7 +119,7 @@ impl Slot for IamSlot {
             }
             Self::Key { account, id } => {
                 let path = format!("{}/keys/{id}", account.path());
-                let found = api.rest().get("iam.serviceAccountKeys.get", &path).await?;
+                let found: Value = api.rest().get("iam.serviceAccountKeys.get", &path).await?;
                 let disabled = found.get("disabled").and_then(Value::as_bool).unwrap_or(false);
                 seen(IamState::Disabled(disabled), Policy::default())
             }
@@ -140,7 +140,7 @@ impl Slot for IamSlot {
                     ("iam.serviceAccountKeys.enable", "enable")
                 };
                 let path = format!("{}/keys/{id}:{verb}", account.path());
-                api.rest().post(operation, &path, &json!({})).await.map(drop)
+                api.rest().post(operation, &path, None).await.map(|_: Value| ())
             }
             (Self::Workloads(account), IamState::Bindings(wanted)) => {
                 // Everything else stays as it was read; the etag makes it a conflict if it is not any more.
@@ -152,7 +152,7 @@ impl Slot for IamSlot {
                 }
                 let path = format!("{}:setIamPolicy", account.path());
                 let body = json!({ "policy": policy });
-                api.rest().post("iam.serviceAccounts.setIamPolicy", &path, &body).await.map(drop)
+                api.rest().post("iam.serviceAccounts.setIamPolicy", &path, Some(&body)).await.map(|_: Value| ())
             }
             _ => Err(Error::new(Kind::Internal, "gcp:write", "a state of another place")),
         }
@@ -228,7 +228,7 @@ impl Slot for IamSlot {
 /// The policy of an account, with conditions (version 3).
 pub(crate) async fn policy(rest: &Rest, account: &AccountSlot) -> Result<Value> {
     let path = format!("{}:getIamPolicy?options.requestedPolicyVersion=3", account.path());
-    rest.post("iam.serviceAccounts.getIamPolicy", &path, &json!({})).await
+    rest.post("iam.serviceAccounts.getIamPolicy", &path, None).await
 }
 
 fn list(policy: &Value) -> impl Iterator<Item = &Value> {

@@ -76,7 +76,7 @@ impl Slot for IdentitySlot {
                 seen(IdentityState::Attached { account, scopes }, None)
             }
             Self::Account(slot) => {
-                seen(IdentityState::Account { disabled: slot.is_disabled(&api.clients.rest).await? }, None)
+                seen(IdentityState::Account { disabled: slot.is_disabled(&api.clients.iam).await? }, None)
             }
         })
     }
@@ -90,9 +90,7 @@ impl Slot for IdentitySlot {
             (Self::Attached(vm), IdentityState::Attached { account, scopes }) => {
                 power::set_account(api, vm, account.as_ref(), scopes).await
             }
-            (Self::Account(slot), IdentityState::Account { disabled }) => {
-                slot.write(*disabled, &api.clients.rest).await
-            }
+            (Self::Account(slot), IdentityState::Account { disabled }) => slot.write(*disabled, &api.clients.iam).await,
             _ => Err(Error::new(Kind::Internal, "gcp:write", "a state of another place")),
         }
     }

@@ -24,7 +24,7 @@
 //! | `mark` | names, labels, request ids and shell words made from names that we were given |
 //! | `power` | the calls on one instance, by its number |
 //! | `wait` | operations, which may fail after they were accepted |
-//! | `rest` | IAM, of which a handful of calls is needed |
+//! | `rest` | IAM, managed groups and operations: what an SDK client would be out of proportion to |
 //! | `fault` | what a failed call means |
 
 pub mod account;

@@ -47,7 +47,7 @@ macro_rules! operate {
         let (project, zone) = (vm.project.as_str(), vm.zone.as_str());
         let call = client.$method().set_project(project).set_zone(zone).set_instance(vm.id.as_str());
         let first = call$(.$set($value))*.send().await;
-        $crate::wait::in_zone($api, (&vm.project, &vm.zone), $name, &vm.path(), first).await
+        $crate::wait::in_zone($api, vm, $name, first).await
     }};
 }
 

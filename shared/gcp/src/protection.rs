@@ -67,7 +67,7 @@ impl Slot for ProtectionSlot {
                 let call = client.set_deletion_protection().set_project(project).set_zone(zone);
                 let first = call.set_resource(vm.id.as_str()).set_deletion_protection(kept).send().await;
                 let method = "compute.instances.setDeletionProtection";
-                wait::in_zone(api, (&vm.project, &vm.zone), method, &vm.path(), first).await
+                wait::in_zone(api, vm, method, first).await
             }
             Self::Disk { instance, device } => operate!(
                 api,

@@ -1,19 +1,16 @@
 //! Operations of Compute Engine: a write is accepted first, and may fail after.
 //!
-//! `operations.wait` answers when one is done, or before "on a best-effort basis" (Compute Engine API reference): a call
-//! a write instead of a poll a second, and no pause that is too long.
+//! `operations.wait` answers when one is done, or before "on a best-effort basis" (Compute Engine API reference): one call
+//! a write, and no pause that is too long.
 
 use std::time::Duration;
 
 use google_cloud_compute_v1::model::{Operation, operation::Status};
-use google_cloud_gax::{error::Error as CallError, options::RequestOptionsBuilder};
-use stanch_core::{
-    Error, Kind, Result,
-    names::{Location, ProjectId, Zone},
-};
+use google_cloud_gax::error::Error as CallError;
+use stanch_core::{Error, Kind, Result};
 use tokio::time::{Instant, sleep};
 
-use crate::{api::GceApi, fault};
+use crate::{api::GceApi, facts::InstanceRef, fault, rest};
 
 /// How long one write waits for its operation, to say why it failed. One that runs longer is of unknown outcome: the
 /// driver looks for as long as the slot's lag.
@@ -21,59 +18,27 @@ const WAIT: Duration = Duration::from_secs(16);
 /// How long it pauses before it asks again, where the service did not wait.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What was accepted, or not.
-pub(crate) type First = Result<Operation, CallError>;
-
-/// Sends the wait for an operation of one kind of place, made by its own client.
-macro_rules! wait {
-    ($api:expr, $clients:ident, $resource:expr, $project:expr $(, $set:ident($place:expr))?) => {
-        |operation: String, left: Duration| async move {
-            let call = $api.clients.$clients().await?.wait().with_attempt_timeout(left).set_operation(operation);
-            let answer = call.set_project($project.as_str())$(.$set($place.as_str()))?.send().await;
-            answer.map_err(|error| fault::call(concat!("compute.", stringify!($clients), ".wait"), $resource, &error))
-        }
-    };
-}
-
-/// Waits for an operation on something that is in no place, such as a firewall rule.
-pub(crate) async fn globally(
-    api: &GceApi,
-    project: &ProjectId,
-    method: &str,
-    resource: &str,
-    first: First,
-) -> Result<()> {
-    settled(method, resource, first, wait!(api, global_operations, resource, project)).await
-}
-
-/// Waits for an operation in a zone.
+/// Waits for what an instance was told.
 pub(crate) async fn in_zone(
     api: &GceApi,
-    (project, zone): (&ProjectId, &Zone),
+    vm: &InstanceRef,
     method: &str,
-    resource: &str,
-    first: First,
+    first: Result<Operation, CallError>,
 ) -> Result<()> {
-    settled(method, resource, first, wait!(api, zone_operations, resource, project, set_zone(zone))).await
+    let first = first.map_err(|error| fault::call(method, &vm.path(), &error));
+    settled(api, &format!("projects/{}/zones/{}", vm.project, vm.zone), method, &vm.path(), first).await
 }
 
-/// Waits for an operation in a region.
-pub(crate) async fn in_region(
+/// Waits for an accepted operation, and says why it failed if it did. It is in a `scope`: `projects/P/zones/Z`, its regions,
+/// or `projects/P/global`.
+pub(crate) async fn settled(
     api: &GceApi,
-    (project, region): (&ProjectId, &Location),
+    scope: &str,
     method: &str,
     resource: &str,
-    first: First,
+    first: Result<Operation>,
 ) -> Result<()> {
-    settled(method, resource, first, wait!(api, region_operations, resource, project, set_region(region))).await
-}
-
-/// Waits for an accepted operation, and says why it failed if it did.
-async fn settled<F>(method: &str, resource: &str, first: First, wait: impl Fn(String, Duration) -> F) -> Result<()>
-where
-    F: Future<Output = Result<Operation>>,
-{
-    let mut answer = first.map_err(|error| fault::call(method, resource, &error))?;
+    let mut answer = first?;
     let begun = Instant::now();
     let mut asked = false;
     while answer.status != Some(Status::Done) && begun.elapsed() < WAIT {
@@ -81,8 +46,10 @@ where
             sleep(PAUSE).await;
         }
         let odd = || Error::new(Kind::Internal, method, "the operation has no name").on(resource);
-        let name = answer.name.clone().ok_or_else(odd)?;
-        answer = wait(name, WAIT.saturating_sub(begun.elapsed())).await?;
+        let name = answer.name.ok_or_else(odd)?;
+        let path = format!("{scope}/operations/{}/wait", rest::query(&name));
+        answer =
+            api.clients.compute.wait("compute.operations.wait", &path, WAIT.saturating_sub(begun.elapsed())).await?;
         asked = true;
     }
     match fault::operation(method, resource, &answer) {

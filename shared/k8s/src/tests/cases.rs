@@ -1,7 +1,8 @@
 //! One table of cases for both servers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::future::join_all;
 use serde_json::json;
 use stanch_core::{
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     Annotation, EXEMPT_NAMESPACE, EXEMPT_NODE, How, Kube, KubeApi, KubeState, Label, MARKS, Marks, NodeFacts,
     ObjectRef, Removal, Resource, Taint, Unschedulable,
+    dial::{self, Patience},
 };
 
 const TAINT: (&str, &str) = ("stanch.dev/quarantine", "NoSchedule");
@@ -36,6 +38,7 @@ pub(crate) async fn all(bed: &Bed) {
     what_is_missing_is_named(bed).await;
     pods_are_counted_by_owner(bed).await;
     the_kubeconfig_decides(bed).await;
+    what_a_cloud_tells_is_enough(bed).await;
 }
 
 pub(crate) fn mark() -> Mark {
@@ -393,6 +396,31 @@ async fn the_kubeconfig_decides(bed: &Bed) {
     assert_eq!(kube.api(&absent).await.expect_err("no context").kind(), Kind::NotFound);
     let unread = Kube::with_kubeconfig(path.with_extension("absent"), None);
     assert_eq!(unread.api(&Cluster::Current).await.expect_err("no file").kind(), Kind::Invalid);
+}
+
+/// A URL, an authority and a token: what EKS tells of a cluster.
+async fn what_a_cloud_tells_is_enough(bed: &Bed) {
+    let Server::Real(_) = &bed.server else { return };
+    let text = std::fs::read_to_string(bed.kubeconfig(DECLARED)).expect("a kubeconfig");
+    let config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let said = |pointer: &str| config.pointer(pointer).and_then(|it| it.as_str()).expect(pointer).to_owned();
+    let (url, token) = (said("/clusters/0/cluster/server"), said("/users/0/user/token"));
+    let ca_pem = STANDARD.decode(said("/clusters/0/cluster/certificate-authority-data")).expect("base64");
+    let node = bed.node(&json!({})).name;
+
+    let patience = Patience { connect: Duration::from_secs(5), silence: Duration::from_secs(5) };
+    let look = async |url: &str, ca_pem: &[u8], token: &str| {
+        let client = dial::client(url, ca_pem, token, patience).expect("a client");
+        KubeApi::new(client, Cluster::Current, None).node(&node).await.map_err(|error| error.kind())
+    };
+    assert_eq!(look(&url, &ca_pem, &token).await.map(|found| found.name), Ok(node.clone()));
+    assert_eq!(look(&format!("{url}/"), &ca_pem, &token).await.map(|found| found.name), Ok(node.clone()));
+    assert_eq!(look(&url, &ca_pem, "another").await.map(|found| found.name), Err(Kind::Denied));
+    // Nobody is trusted but whom the cloud names.
+    assert_eq!(look(&url, b"", &token).await.map(|found| found.name), Err(Kind::Unavailable));
+    let broken = |url: &str, ca_pem: &[u8], token: &str| dial::client(url, ca_pem, token, patience).err();
+    assert_eq!(broken("http://10.0.0.1", &ca_pem, &token), Some("the endpoint is not https"));
+    assert_eq!(broken(&url, &ca_pem, "a\nb"), Some("the token is no header"));
 }
 
 /// More pods than a page holds.
