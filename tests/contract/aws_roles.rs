@@ -1,6 +1,10 @@
 //! Roles: times that stay, quotas, and what else a role takes down. How many calls each of their responders makes.
 
-use std::time::Duration;
+use std::{
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use aws_contain_principal::AwsContainPrincipal;
 use aws_detach_role::AwsDetachRole;
@@ -56,6 +60,39 @@ async fn the_time_of_a_deny_is_noted_before_the_call_and_stays_until_the_role_is
     assert!(bound(&bed.state(&target)) > first);
 }
 
+/// Another profile in place of the one that the plan has read; the association is another one, too.
+const EXCHANGE: &str = r#"
+import boto3, os
+ec2, iam, instance = boto3.client("ec2"), boto3.client("iam"), os.environ["INSTANCE"]
+of = [{"Name": "instance-id", "Values": [instance]}]
+found = ec2.describe_iam_instance_profile_associations(Filters=of)["IamInstanceProfileAssociations"][0]
+ec2.disassociate_iam_instance_profile(AssociationId=found["AssociationId"])
+iam.create_instance_profile(InstanceProfileName="other")
+ec2.associate_iam_instance_profile(InstanceId=instance, IamInstanceProfile={"Name": "other"})
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_that_is_exchanged_while_it_is_planned_is_not_taken_off() {
+    let bed = On::<DetachRole>::start();
+    let desk = Desk::new(&bed.proxy);
+    let target = bed.target();
+    let instance = json!(target)["id"].as_str().unwrap().to_owned();
+    let (python, env) = (bed.moto.interpreter().to_owned(), bed.moto.env());
+    let done = AtomicBool::new(false);
+    bed.proxy.rewrite(move |call| {
+        if is("ListRolePolicies")(call) && !done.swap(true, Ordering::SeqCst) {
+            let mut exchange = Command::new(&python);
+            exchange.args(["-c", EXCHANGE]).envs(env.iter().cloned()).env("INSTANCE", &instance);
+            assert!(exchange.status().unwrap().success());
+        }
+        None
+    });
+    let report = desk.run::<AwsDetachRole>(Mode::Apply, &target, Value::Null).await;
+    assert_eq!((report.status, report.error), (Status::Partial, Some(Kind::Conflict)), "{report:#?}");
+    let profiles = bed.state(&target)["profiles"].to_string();
+    assert!(profiles.contains("/other"), "{profiles}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_number_of_calls_is_known() {
     let bed = On::<DetachRole>::start();
@@ -69,7 +106,6 @@ async fn the_number_of_calls_is_known() {
         [
             "DescribeIamInstanceProfileAssociations",
             "DescribeIamInstanceProfileAssociations",
-            "DescribeIamInstanceProfileAssociations",
             "DescribeInstances",
             "DisassociateIamInstanceProfile",
             "GetCallerIdentity",
@@ -79,7 +115,7 @@ async fn the_number_of_calls_is_known() {
             "ListRolePolicies",
             "PutRolePolicy",
         ],
-        "two writes; one look at the other policy of the role; what was written is looked at"
+        "two writes; one look at the other policy of the role; what was written is looked at, what was planned is not"
     );
     let users = On::<ContainUser>::start();
     let desk = Desk::new(&users.proxy);

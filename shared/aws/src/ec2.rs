@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use aws_sdk_ec2::{
@@ -19,6 +20,7 @@ use crate::{
     error::classify,
     evidence::Evidence,
     instance::{Instance, is_gone, only},
+    profile::Associated,
     slot::{SnapshotSet, TAG_RECORD},
 };
 
@@ -35,6 +37,8 @@ pub struct Ec2Api {
     pub(crate) region: Region,
     /// The quarantine groups that this order has seen, so that what the plan has read is not read again.
     pub(crate) groups: Arc<Mutex<BTreeMap<(VpcId, String), SecurityGroupId>>>,
+    /// The profile that this order's plan has read a moment ago, for the one look before its write.
+    pub(crate) planned: Arc<Mutex<Option<(Instant, InstanceId, Option<Associated>)>>>,
 }
 
 /// How a snapshot is locked.
@@ -49,7 +53,7 @@ pub struct SnapshotLockInfo {
 impl Ec2Api {
     pub(crate) fn connect(config: &aws_config::SdkConfig, target: &Ec2Instance) -> Self {
         let (account, region) = (target.account.clone(), target.region.clone());
-        Self { client: Client::new(config), account, region, groups: Arc::default() }
+        Self { client: Client::new(config), account, region, groups: Arc::default(), planned: Arc::default() }
     }
 
     /// The instance. One call, `ec2:DescribeInstances`.

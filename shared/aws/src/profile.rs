@@ -1,5 +1,10 @@
 //! Which instance profile an instance has, and who else has it.
 
+use std::{
+    sync::{MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
 use aws_sdk_ec2::types::{Filter, IamInstanceProfileAssociation as Described};
 use stanch_core::{Error, Kind, Result, names::InstanceId};
 
@@ -10,6 +15,8 @@ const OPERATION: &str = "ec2:DescribeIamInstanceProfileAssociations";
 const PAGE: i32 = 1000;
 /// More than so many instances are not counted: the number is for a person to read.
 const PAGES: usize = 20;
+/// For how long a plan is believed, as by the driver.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// A profile as it is associated with an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +40,32 @@ impl Associated {
 }
 
 impl Ec2Api {
-    /// The instance's profile. One call, `ec2:DescribeIamInstanceProfileAssociations`.
+    /// The instance's profile, as a plan needs to know it. One call, `ec2:DescribeIamInstanceProfileAssociations`.
     ///
     /// # Errors
     /// Whatever EC2 answers, classified.
     pub async fn profile(&self, instance: &InstanceId) -> Result<Option<Associated>> {
+        let found = self.profile_now(instance).await?;
+        *self.planned() = Some((Instant::now(), instance.clone(), found.clone()));
+        Ok(found)
+    }
+
+    /// The same for a look. The first one after the plan takes what the plan has read: the write names the association,
+    /// and EC2 refuses it once there is another.
+    pub(crate) async fn profile_of(&self, instance: &InstanceId) -> Result<Option<Associated>> {
+        let planned = self.planned().take().filter(|(at, of, _)| of == instance && at.elapsed() < FRESH);
+        match planned {
+            // Where there is none, nothing would be refused.
+            Some((.., Some(found))) => Ok(Some(found)),
+            _ => self.profile_now(instance).await,
+        }
+    }
+
+    fn planned(&self) -> MutexGuard<'_, Option<(Instant, InstanceId, Option<Associated>)>> {
+        self.planned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn profile_now(&self, instance: &InstanceId) -> Result<Option<Associated>> {
         let of = Filter::builder().name("instance-id").values(instance.as_str()).build();
         Ok(self.associations(&[of]).await?.into_iter().find(|it| it.instance == instance.as_str()))
     }

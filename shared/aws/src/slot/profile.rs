@@ -75,7 +75,7 @@ impl Slot for ProfileSlot {
     async fn look(&self, api: &Ec2Api, _: &Mark) -> Result<Seen<Self>> {
         match self {
             Self::InstanceProfile { instance, .. } => {
-                let found = api.profile(instance).await?;
+                let found = api.profile_of(instance).await?;
                 let (token, ids) = match &found {
                     Some(it) => (ProfileToken::Association(it.association.clone()), vec![it.association.clone()]),
                     None => (ProfileToken::None, Vec::new()),
@@ -184,7 +184,9 @@ impl ProfileSlot {
                 ProfileToken::Association(association),
             ) => {
                 let call = api.client.disassociate_iam_instance_profile().association_id(association).send().await;
-                call.map(drop).map_err(|error| classify("ec2:DisassociateIamInstanceProfile", instance.as_str(), error))
+                call.map(drop).map_err(|error| {
+                    exchanged(classify("ec2:DisassociateIamInstanceProfile", instance.as_str(), error))
+                })
             }
             (
                 Self::InstanceProfile { instance, .. },
@@ -193,8 +195,9 @@ impl ProfileSlot {
             ) => {
                 let call = api.client.replace_iam_instance_profile_association().association_id(association);
                 let call = call.iam_instance_profile(arn(profile)).send().await;
-                call.map(drop)
-                    .map_err(|error| classify("ec2:ReplaceIamInstanceProfileAssociation", instance.as_str(), error))
+                call.map(drop).map_err(|error| {
+                    exchanged(classify("ec2:ReplaceIamInstanceProfileAssociation", instance.as_str(), error))
+                })
             }
             (
                 Self::InstanceProfile { instance, .. },
@@ -218,6 +221,17 @@ impl ProfileSlot {
             }
             _ => Err(Error::new(Kind::Internal, "write", "no such state of this place")),
         }
+    }
+}
+
+/// The association that was seen is gone.
+fn exchanged(error: Error) -> Error {
+    match error.kind() {
+        Kind::NotFound => {
+            let message = "the instance has another profile than a moment ago, or none";
+            Error::new(Kind::Conflict, error.operation(), message).on(error.resource())
+        }
+        _ => error,
     }
 }
 
