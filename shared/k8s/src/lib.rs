@@ -9,7 +9,8 @@
 //! API and an access token, `context:NAME` by that context of the kubeconfig, `context:` by its current context
 //! or, without a kubeconfig, from inside the cluster. **A context whose name is the cluster's whole text, e.g.
 //! `eks:123456789012/eu-central-1/prod`, wins over the cloud's way in**: so a cluster that is only reached through
-//! a bastion, or a stand-in for tests, keeps the name that its alerts use.
+//! a bastion, or a stand-in for tests, keeps the name that its alerts use. A package for Lambda (built without `server`)
+//! knows the way of EKS alone.
 //!
 //! | variable | meaning |
 //! |---|---|
