@@ -11,7 +11,6 @@
 
 mod aws;
 mod callers;
-mod eks;
 mod gcp;
 mod hostile;
 mod k8s;

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Instant,
 };
 
 use aws_sdk_ec2::{
@@ -20,7 +19,7 @@ use crate::{
     error::classify,
     evidence::Evidence,
     instance::{Instance, is_gone, only},
-    profile::Associated,
+    profile::Planned,
     slot::{SnapshotSet, TAG_RECORD},
 };
 
@@ -38,7 +37,7 @@ pub struct Ec2Api {
     /// The quarantine groups that this order has seen, so that what the plan has read is not read again.
     pub(crate) groups: Arc<Mutex<BTreeMap<(VpcId, String), SecurityGroupId>>>,
     /// The profile that this order's plan has read a moment ago, for the one look before its write.
-    pub(crate) planned: Arc<Mutex<Option<(Instant, InstanceId, Option<Associated>)>>>,
+    pub(crate) planned: Arc<Mutex<Option<Planned>>>,
 }
 
 /// How a snapshot is locked.

@@ -29,6 +29,14 @@ pub struct Associated {
     pub instance: String,
 }
 
+/// What a plan has read, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    at: Instant,
+    instance: InstanceId,
+    found: Option<Associated>,
+}
+
 impl Associated {
     fn read(described: &Described) -> Option<Self> {
         Some(Self {
@@ -46,22 +54,22 @@ impl Ec2Api {
     /// Whatever EC2 answers, classified.
     pub async fn profile(&self, instance: &InstanceId) -> Result<Option<Associated>> {
         let found = self.profile_now(instance).await?;
-        *self.planned() = Some((Instant::now(), instance.clone(), found.clone()));
+        *self.planned() = Some(Planned { at: Instant::now(), instance: instance.clone(), found: found.clone() });
         Ok(found)
     }
 
     /// The same for a look. The first one after the plan takes what the plan has read: the write names the association,
     /// and EC2 refuses it once there is another.
     pub(crate) async fn profile_of(&self, instance: &InstanceId) -> Result<Option<Associated>> {
-        let planned = self.planned().take().filter(|(at, of, _)| of == instance && at.elapsed() < FRESH);
+        let planned = self.planned().take().filter(|it| it.instance == *instance && it.at.elapsed() < FRESH);
         match planned {
             // Where there is none, nothing would be refused.
-            Some((.., Some(found))) => Ok(Some(found)),
+            Some(Planned { found: Some(found), .. }) => Ok(Some(found)),
             _ => self.profile_now(instance).await,
         }
     }
 
-    fn planned(&self) -> MutexGuard<'_, Option<(Instant, InstanceId, Option<Associated>)>> {
+    fn planned(&self) -> MutexGuard<'_, Option<Planned>> {
         self.planned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -63,7 +63,7 @@ fn under(folder: &Path, place: &mut Option<String>) {
     if let Some(path) = place
         && let Some(whole) = folder.join(&*path).to_str()
     {
-        *path = whole.to_owned();
+        whole.clone_into(path);
     }
 }
 
