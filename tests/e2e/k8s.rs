@@ -8,18 +8,18 @@ use stanch_tests::{root, skipped};
 
 use crate::service::{Service, terminal};
 
-const NODE: &str = "e2e-node";
-const POD: &str = "web-6d4cf56db6-9vqnl";
+pub(crate) const NODE: &str = "e2e-node";
+pub(crate) const POD: &str = "web-6d4cf56db6-9vqnl";
 
-struct World {
+pub(crate) struct World {
     server: ControlPlane,
     folder: tempfile::TempDir,
-    kubeconfig: String,
+    pub(crate) kubeconfig: String,
 }
 
 impl World {
     /// A node with a pod on it, and a user that may do what the responder declares, less one rule.
-    fn start(user: &str, without: Option<&str>) -> Option<Self> {
+    pub(crate) fn start(user: &str, without: Option<&str>) -> Option<Self> {
         let server = match tokio::task::block_in_place(ControlPlane::start) {
             Ok(server) => server,
             Err(why) => {
@@ -78,7 +78,7 @@ impl World {
     }
 
     /// `(unschedulable, our taint)`, by the administrator.
-    fn node(&self) -> (bool, bool) {
+    pub(crate) fn node(&self) -> (bool, bool) {
         let node = self.admin("GET", &format!("/api/v1/nodes/{NODE}"), None);
         let taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
         (

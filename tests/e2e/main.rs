@@ -11,6 +11,7 @@
 
 mod aws;
 mod callers;
+mod eks;
 mod gcp;
 mod hostile;
 mod k8s;
