@@ -1,15 +1,13 @@
-"""`template.yaml`: `cfn-lint` has nothing to say, `aws-sam-translator` turns it into plain CloudFormation, and moto's
-CloudFormation makes a stack of it, with all that moto serves, read back by boto3. (moto cannot delete a stack whose roles
-have policies.)
-
-`sam validate --lint` runs where aws-sam-cli is installed (STANCH_SAM names it, else `sam`)."""
+"""`template.yaml`: `cfn-lint` and `sam validate --lint` have nothing to say, and find a template of one mistake;
+`aws-sam-translator` turns it into plain CloudFormation, and moto's CloudFormation makes a stack of it, with all that moto
+serves, read back by boto3. (moto cannot delete a stack whose roles have policies.)"""
 
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
+import tempfile
 
 import boto3
 from cfnlint.decode import cfn_yaml
@@ -33,21 +31,36 @@ def plain(value):
     return str(value) if isinstance(value, str) else value
 
 
-def lint(path, *more):
-    done = subprocess.run([pathlib.Path(sys.executable).with_name("cfn-lint"), *more, str(path)], capture_output=True, text=True)
-    if done.returncode or done.stdout.strip():
-        sys.exit(f"cfn-lint: {done.stdout[:6000]}{done.stderr[-2000:]}")
+def tool(name, *arguments):
+    """Runs what is installed beside this Python; its exit code, and all that it said."""
+    done = subprocess.run([pathlib.Path(sys.executable).with_name(name), *arguments], capture_output=True, text=True,
+                          env={**os.environ, "SAM_CLI_TELEMETRY": "0"})
+    return done.returncode, (done.stdout + done.stderr).strip()
 
 
-def validate():
-    sam = os.environ.get("STANCH_SAM") or shutil.which("sam")
-    if not sam:
-        print("skipped: sam validate --lint: aws-sam-cli is not installed", file=sys.stderr)
-        return
-    done = subprocess.run([sam, "validate", "--lint", "--template", str(TEMPLATE), "--region", REGION],
-                          capture_output=True, text=True, env={**os.environ, "SAM_CLI_TELEMETRY": "0"})
-    if done.returncode:
-        sys.exit(f"sam validate: {done.stdout[-4000:]}{done.stderr[-4000:]}")
+def lint(path):
+    return tool("cfn-lint", str(path))
+
+
+def validate(path):
+    return tool("sam", "validate", "--lint", "--template", str(path), "--region", REGION)
+
+
+def judge():
+    """Neither has anything to say of the template, and both have of one with a mistake."""
+    problems = []
+    with tempfile.TemporaryDirectory() as folder:
+        mistaken = pathlib.Path(folder) / "template.yaml"
+        text = TEMPLATE.read_text()
+        mistaken.write_text(text.replace("VisibilityTimeout:", "VisibleTimeout:", 1))
+        for judge in (lint, validate):
+            code, said = judge(TEMPLATE)
+            if code or (judge is lint and said):
+                problems.append(f"{judge.__name__}: {said[:6000]}")
+            code, said = judge(mistaken)
+            if not code or "VisibleTimeout" not in said:
+                problems.append(f"{judge.__name__} lets VisibleTimeout pass: {said[:2000]}")
+    return problems
 
 
 def packaged(template):
@@ -59,9 +72,8 @@ def packaged(template):
 
 
 def main():
-    lint(TEMPLATE)
-    validate()
-    template, problems = cfn_yaml.load(str(TEMPLATE)), []
+    problems = judge()
+    template = cfn_yaml.load(str(TEMPLATE))
     template = packaged(plain(template))
     parameters = {name: it.get("Default", "") for name, it in template["Parameters"].items()} | PARAMETERS
     stack = Translator({}, Parser()).translate(template, dict(parameters), feature_toggle=None)

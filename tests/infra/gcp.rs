@@ -1,6 +1,6 @@
-//! `infra/gcp`: its form, what the linters find, and whether what it grants exists.
+//! Terraform's modules: their form, what the linters find, and whether what `infra/gcp` grants exists.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use serde_json::Value;
 use stanch_range::moto;
@@ -50,9 +50,20 @@ fn checkov_finds_nothing_that_is_not_explained() {
 #[test]
 fn tflint_finds_nothing() {
     if !installed("tflint", "--version") {
-        return skipped("tflint of infra/gcp", "tflint is not installed");
+        return skipped("tflint", "tflint is not installed");
     }
-    run(Command::new("tflint").arg("--chdir=infra/gcp").current_dir(root())).unwrap();
+    let config = root().join("infra/.tflint.hcl");
+    let tflint = |folder: &Path| {
+        let mut tflint = Command::new("tflint");
+        run(tflint.arg(format!("--config={}", config.display())).arg(format!("--chdir={}", folder.display())))
+    };
+    for folder in ["infra/aws", "infra/aws/member", "infra/gcp"] {
+        tflint(&root().join(folder)).unwrap();
+    }
+    let spoilt = tempfile::tempdir().unwrap();
+    fs::write(spoilt.path().join("main.tf"), "variable \"unused\" {}\n").unwrap();
+    let found = tflint(spoilt.path()).unwrap_err();
+    assert!(found.contains("terraform_unused_declarations"), "{found}");
 }
 
 /// Permissions that are no method of an API: what one resource is used for by another (IAM, "Permissions reference").
