@@ -18,13 +18,17 @@ use crate::{installed, run, say};
 /// A right as `kubectl auth can-i --list` has it: the resource with its group, and one verb.
 type Rights = BTreeSet<(String, String)>;
 
-struct Kubectl<'a> {
-    kubeconfig: &'a Path,
-    home: tempfile::TempDir,
+pub(crate) struct Kubectl<'a> {
+    pub(crate) kubeconfig: &'a Path,
+    pub(crate) home: tempfile::TempDir,
 }
 
-impl Kubectl<'_> {
-    fn run(&self, words: &[&str]) -> Result<String, String> {
+impl<'a> Kubectl<'a> {
+    pub(crate) fn of(cluster: &'a ControlPlane) -> Self {
+        Self { kubeconfig: cluster.kubeconfig(), home: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Result<String, String> {
         run(&mut self.command(words))
     }
 
@@ -41,7 +45,7 @@ impl Kubectl<'_> {
         command
     }
 
-    fn apply(&self, folder: &str) -> Result<String, String> {
+    pub(crate) fn apply(&self, folder: &str) -> Result<String, String> {
         self.run(&["apply", "--server-side", "--validate=strict", "--kustomize", folder])
     }
 
@@ -84,7 +88,7 @@ fn the_api_server_takes_everything_and_grants_exactly_what_is_declared() {
         Ok(cluster) => return skipped("infra/k8s on an API server", &format!("{} may be in use", cluster.whose())),
         Err(error) => return skipped("infra/k8s on the real kube-apiserver", &error.to_string()),
     };
-    let kubectl = Kubectl { kubeconfig: cluster.kubeconfig(), home: tempfile::tempdir().unwrap() };
+    let kubectl = Kubectl::of(&cluster);
     let everybody = kubectl.rights(&["--as=somebody"], &Rights::new());
 
     kubectl.apply("infra/k8s/base").unwrap();

@@ -11,6 +11,7 @@
 
 mod falco;
 mod gcp;
+mod helm;
 mod image;
 mod k8s;
 

@@ -29,6 +29,7 @@ pub(crate) fn files(all: &BTreeMap<&'static str, Said>) -> BTreeMap<String, Stri
     ] {
         files.insert(format!("infra/k8s/{folder}/kustomization.yaml"), kustomization(names));
     }
+    files.extend(chart(all, &roles));
     files
 }
 
@@ -163,9 +164,11 @@ CONTAINER
               mountPath: /tls
               readOnly: true
       volumes:
+        <file>
         - name: ledger
           persistentVolumeClaim:
             claimName: stanch-ledger
+        </file>
         - name: tls
           secret:
             secretName: stanch-tls
@@ -213,13 +216,16 @@ JOB
               args: [check]
 CHECK
           volumes:
+            <file>
             - name: ledger
               persistentVolumeClaim:
                 claimName: stanch-ledger
+            </file>
 "#;
 
-/// All pods of Stanch stand on one node, as the ledger's volume is mounted on one; an accused node's own pods go
-/// elsewhere by hand.
+/// What only a ledger in a file needs, on a volume: it stands between `<file>` and `</file>`, for the chart to leave out.
+/// All pods of Stanch stand on one node then, as the volume is mounted on one; an accused node's own pods go elsewhere by
+/// hand.
 const POD: &str = r"serviceAccountName: NAME
 priorityClassName: system-cluster-critical
 securityContext:
@@ -229,13 +235,15 @@ securityContext:
   fsGroup: 65532
   seccompProfile:
     type: RuntimeDefault
+<file>
 affinity:
   podAffinity:
     requiredDuringSchedulingIgnoredDuringExecution:
       - topologyKey: kubernetes.io/hostname
         labelSelector:
           matchLabels:
-            app.kubernetes.io/part-of: stanch";
+            app.kubernetes.io/part-of: stanch
+</file>";
 
 const CONTAINER: &str = r"envFrom:
   - configMapRef:
@@ -252,20 +260,69 @@ securityContext:
   capabilities:
     drop: [ALL]
 volumeMounts:
+  <file>
   - name: ledger
-    mountPath: /ledger";
+    mountPath: /ledger
+  </file>";
 
 /// A responder that runs in the cluster: its identity, its server, its name, and its check.
 fn in_cluster(name: &str) -> String {
-    // Spread over the hour.
-    let minute = name.bytes().fold(0_u32, |sum, byte| (sum * 31 + u32::from(byte)) % 60);
-    let text = SERVER
+    let text = server().replace("MINUTE", &minute(name).to_string()).replace("NAME", name);
+    text.lines().filter(|line| !matches!(line.trim(), "<file>" | "</file>")).map(|line| format!("{line}\n")).collect()
+}
+
+fn server() -> String {
+    let server = SERVER
         .replace("POD\n", &format!("{}\n", indented(POD, 6)))
         .replace("CONTAINER\n", &format!("{}\n", indented(CONTAINER, 10)))
         .replace("JOB\n", &format!("{}\n", indented(POD, 10)))
-        .replace("CHECK\n", &format!("{}\n", indented(CONTAINER, 14)))
-        .replace("MINUTE", &minute.to_string());
-    format!("{IDENTITY}{text}").replace("NAME", name)
+        .replace("CHECK\n", &format!("{}\n", indented(CONTAINER, 14)));
+    format!("{IDENTITY}{server}")
+}
+
+/// When a responder is checked: they are spread over the hour.
+fn minute(name: &str) -> u32 {
+    name.bytes().fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 60)
+}
+
+const PULL_SECRETS: &str = "\
+{{- with $.Values.image.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+";
+
+/// The same as a Helm chart, for those of `.Values.responders`.
+fn chart(all: &BTreeMap<&'static str, Said>, names: &[&str]) -> [(String, String); 2] {
+    let mut roles = String::from("{{- /* Generated from what the responders declare. */ -}}\n");
+    for name in names {
+        let role = role_of(name, &all[name]);
+        let _ = write!(roles, "{{{{- if has \"{name}\" .Values.responders }}}}\n---\n{role}{{{{- end }}}}\n");
+    }
+    let minutes: String = names.iter().map(|name| format!(" \"{name}\" {}", minute(name))).collect();
+    let body: String = server()
+        .replace("image: stanch/NAME", "image: {{ include \"stanch.image\" (list $ $name) }}")
+        .replace("namespace: stanch", "namespace: {{ $.Release.Namespace }}")
+        .replace("secretName: stanch-tls", "secretName: {{ $.Values.tls }}")
+        .replacen("---\n", &format!("{PULL_SECRETS}---\n"), 1)
+        .replace("MINUTE", "{{ $minute }}")
+        .replace("NAME", "{{ $name }}")
+        .lines()
+        .map(|line| match line.trim() {
+            "<file>" => "{{- if hasPrefix \"sqlite:\" $.Values.ledger.url }}\n".to_owned(),
+            "</file>" => "{{- end }}\n".to_owned(),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let responders = format!(
+        "{{{{- /* Generated. */ -}}}}\n{{{{- $minutes := dict{minutes} }}}}\n{{{{- range $name := .Values.responders }}}}\n\
+         {{{{- $minute := required (printf \"responders: %s is not known\" $name) (get $minutes $name) }}}}\n\
+         ---\n{body}{{{{- end }}}}\n"
+    );
+    let place = |file: &str| format!("infra/k8s/helm/templates/{file}.yaml");
+    [(place("roles"), roles), (place("responders"), responders)]
 }
 
 /// The same as a Knative service, which is there only while something happens.

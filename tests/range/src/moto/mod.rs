@@ -23,8 +23,18 @@ pub use venv::{
     ensure_bench_venv, ensure_custodian_venv, ensure_deploy_venv, ensure_google_venv, ensure_infra_venv, ensure_venv,
 };
 
-const SERVE: &str = concat!(include_str!("aws.py"), "\n", include_str!("pods.py"), "\n", include_str!("serve.py"));
+const SERVE: &str = concat!(
+    include_str!("quick.py"),
+    "\n",
+    include_str!("aws.py"),
+    "\n",
+    include_str!("pods.py"),
+    "\n",
+    include_str!("serve.py")
+);
 const SERVE_DEPLOYED: &str = concat!(
+    include_str!("quick.py"),
+    "\n",
     include_str!("aws.py"),
     "\n",
     include_str!("pods.py"),

@@ -1,0 +1,104 @@
+//! The Helm chart, by the real Helm on the real API server: it deploys what kustomize deploys, and takes it away again.
+
+use std::{collections::BTreeSet, process::Command};
+
+use stanch_range::control_plane::ControlPlane;
+use stanch_tests::{responders, root, skipped};
+
+use crate::{installed, k8s::Kubectl, run};
+
+const CHART: &str = "infra/k8s/helm";
+
+/// With nothing of the user's own, neither configuration nor plugins.
+fn helm(kubectl: &Kubectl<'_>, words: &[&str]) -> Result<String, String> {
+    let mut helm = Command::new("helm");
+    helm.arg("--kubeconfig").arg(kubectl.kubeconfig).args(["--namespace", "stanch"]).args(words);
+    run(helm.current_dir(root()).env("HOME", kubectl.home.path()).env("NO_PROXY", "127.0.0.1"))
+}
+
+fn all() -> String {
+    let names: Vec<_> = responders().into_keys().filter(|name| name.starts_with("k8s-")).collect();
+    format!("responders={{{}}}", names.join(","))
+}
+
+#[test]
+fn the_chart_deploys_what_kustomize_deploys() {
+    if !installed("helm", "version") || !installed("kubectl", "--help") {
+        return skipped("infra/k8s/helm", "helm or kubectl is not installed");
+    }
+    let cluster = match ControlPlane::start() {
+        Ok(cluster) if cluster.whose() == "tests/control-plane" => cluster,
+        Ok(cluster) => return skipped("infra/k8s/helm", &format!("{} may be in use", cluster.whose())),
+        Err(error) => return skipped("infra/k8s/helm on the real kube-apiserver", &error.to_string()),
+    };
+    let kubectl = Kubectl::of(&cluster);
+    kubectl.run(&["apply", "--server-side", "--filename=infra/k8s/namespace/namespace.yaml"]).unwrap();
+    let before = objects(&kubectl);
+
+    helm(&kubectl, &["lint", "--strict", CHART]).unwrap();
+    helm(&kubectl, &["install", "stanch", CHART, "--set", &all()]).unwrap();
+    // The diff says so by its exit code, and of what is only in the cluster it says nothing.
+    for folder in ["infra/k8s/in-cluster", "infra/k8s/in-cluster/orders"] {
+        kubectl.run(&["diff", "--server-side", "--kustomize", folder]).unwrap();
+    }
+    let chart = objects(&kubectl);
+    kubectl.apply("infra/k8s/in-cluster").unwrap();
+    kubectl.apply("infra/k8s/in-cluster/orders").unwrap();
+    assert_eq!(chart, objects(&kubectl), "the chart has what kustomize has not, or the reverse");
+
+    // With a database for a ledger nothing needs the volume, nor one node.
+    let database = ["upgrade", "stanch", CHART, "--set", "responders={k8s-mark},ledger.url=dynamodb:stanch"];
+    helm(&kubectl, &database).unwrap();
+    let deployment = kubectl.run(&["--namespace=stanch", "get", "deployment", "k8s-mark", "--output=yaml"]).unwrap();
+    assert!(!deployment.contains("podAffinity") && !deployment.contains("/ledger"), "{deployment}");
+    assert!(deployment.contains("/tls"), "{deployment}");
+    let left = objects(&kubectl);
+    assert!(left.contains("deployment.apps/k8s-mark") && !left.contains("deployment.apps/k8s-cordon-node"), "{left:?}");
+
+    helm(&kubectl, &["uninstall", "stanch"]).unwrap();
+    let ledger = BTreeSet::from(["persistentvolumeclaim/stanch-ledger".to_owned()]);
+    assert_eq!(&objects(&kubectl) - &before, ledger, "what is left is the state that undo needs");
+}
+
+#[test]
+fn a_value_that_is_wrong_is_refused_by_name() {
+    if !installed("helm", "version") {
+        return skipped("infra/k8s/helm", "helm is not installed");
+    }
+    let template = |value: &str| {
+        let mut helm = Command::new("helm");
+        run(helm.args(["template", "stanch", CHART, "--set", value]).current_dir(root()))
+    };
+    assert!(template("mode=enforce").unwrap().contains("STANCH_MODE: enforce"));
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let pinned = template(&format!("image.repository=r.example/stanch,image.tag=1,image.digests.k8s-mark={digest}"));
+    let pinned = pinned.unwrap();
+    assert!(pinned.contains(&format!("image: r.example/stanch/k8s-mark:1@{digest}\n")), "{pinned}");
+    assert!(pinned.contains("image: r.example/stanch/k8s-locate:1\n"), "{pinned}");
+    let secrets = template("image.pullSecrets={registry}").unwrap();
+    assert_eq!(secrets.matches("imagePullSecrets:\n  - name: registry\n").count(), 4, "{secrets}");
+    for (value, said) in [
+        ("mode=maybe", "mode"),
+        ("modes=observe", "modes"),
+        ("responders={k8s-mend}", "k8s-mend"),
+        ("responders=null", "responders"),
+        ("image.digests.k8s-mark=latest", "k8s-mark"),
+        ("ledger.url=sqlite:/tmp/stanch.db", "url"),
+    ] {
+        let refused = template(value).expect_err(value);
+        assert!(refused.contains(said), "{value}: {refused}");
+    }
+}
+
+/// What is there of all kinds that the deployment has.
+fn objects(kubectl: &Kubectl<'_>) -> BTreeSet<String> {
+    let namespaced = "serviceaccounts,configmaps,persistentvolumeclaims,networkpolicies,deployments,services,cronjobs";
+    let of_cluster = "clusterroles,clusterrolebindings";
+    let mut found = BTreeSet::new();
+    for words in [["get", namespaced, "--output=name", "--namespace=stanch"], ["get", of_cluster, "--output=name", ""]]
+    {
+        let said = kubectl.run(words.strip_suffix(&[""]).unwrap_or(&words)).unwrap();
+        found.extend(said.lines().map(str::to_owned));
+    }
+    found
+}
