@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeSet, process::Command};
 
-use stanch_range::control_plane::ControlPlane;
 use stanch_tests::{responders, root, skipped};
 
-use crate::{installed, k8s::Kubectl, run};
+use crate::{
+    installed,
+    k8s::{self, Kubectl},
+    run,
+};
 
 const CHART: &str = "infra/k8s/helm";
 
@@ -26,11 +29,7 @@ fn the_chart_deploys_what_kustomize_deploys() {
     if !installed("helm", "version") || !installed("kubectl", "--help") {
         return skipped("infra/k8s/helm", "helm or kubectl is not installed");
     }
-    let cluster = match ControlPlane::start() {
-        Ok(cluster) if cluster.whose() == "tests/control-plane" => cluster,
-        Ok(cluster) => return skipped("infra/k8s/helm", &format!("{} may be in use", cluster.whose())),
-        Err(error) => return skipped("infra/k8s/helm on the real kube-apiserver", &error.to_string()),
-    };
+    let Some(cluster) = k8s::server("infra/k8s/helm") else { return };
     let kubectl = Kubectl::of(&cluster);
     kubectl.run(&["apply", "--server-side", "--filename=infra/k8s/namespace/namespace.yaml"]).unwrap();
     let before = objects(&kubectl);
@@ -50,18 +49,31 @@ fn the_chart_deploys_what_kustomize_deploys() {
     let differ: Vec<_> = chart.symmetric_difference(&kustomized).collect();
     assert!(differ == ["namespace/stanch"], "only one of them makes {differ:?}");
 
-    // With a database for a ledger nothing needs the volume, nor one node.
+    // New settings are new pods: a mode that only the ConfigMap has is not in force.
+    let pods = |name: &str| {
+        let get = ["--namespace=stanch", "get", "deployment", name, "--output=jsonpath={.spec.template}"];
+        kubectl.run(&get).unwrap()
+    };
+    let observing = pods("k8s-mark");
+    helm(&kubectl, &["upgrade", "stanch", CHART, "--set", &all()]).unwrap();
+    assert_eq!(pods("k8s-mark"), observing, "nothing has changed");
+    helm(&kubectl, &["upgrade", "stanch", CHART, "--set", &all(), "--set", "mode=enforce"]).unwrap();
+    assert_ne!(pods("k8s-mark"), observing, "the pods still observe");
+
+    // With a database for a ledger nothing needs the volume, nor one node. What is gone can still be undone.
     let database = ["upgrade", "stanch", CHART, "--set", "responders={k8s-mark},ledger.url=dynamodb:stanch"];
     helm(&kubectl, &database).unwrap();
-    let deployment = kubectl.run(&["--namespace=stanch", "get", "deployment", "k8s-mark", "--output=yaml"]).unwrap();
-    assert!(!deployment.contains("podAffinity") && !deployment.contains("/ledger"), "{deployment}");
-    assert!(deployment.contains("/tls"), "{deployment}");
+    let pod = pods("k8s-mark");
+    assert!(!pod.contains("podAffinity") && !pod.contains("/ledger") && pod.contains("/tls"), "{pod}");
     let left = objects(&kubectl);
     assert!(left.contains("deployment.apps/k8s-mark") && !left.contains("deployment.apps/k8s-cordon-node"), "{left:?}");
+    let role = |name: &str| left.contains(&format!("clusterrole.rbac.authorization.k8s.io/stanch:{name}"));
+    assert!(!role("k8s-cordon-node") && role("k8s-cordon-node-undo"), "{left:?}");
 
     helm(&kubectl, &["uninstall", "stanch"]).unwrap();
     let ledger = BTreeSet::from(["persistentvolumeclaim/stanch-ledger".to_owned()]);
     assert_eq!(&objects(&kubectl) - &before, ledger, "what is left is the state that undo needs");
+    helm(&kubectl, &["install", "stanch", CHART]).expect("it takes the ledger up again");
 }
 
 #[test]
@@ -98,15 +110,9 @@ fn a_value_that_is_wrong_is_refused_by_name() {
 
 /// What is there of all kinds that the deployment has, but for what every namespace has.
 fn objects(kubectl: &Kubectl<'_>) -> BTreeSet<String> {
-    let namespaced = "serviceaccounts,configmaps,persistentvolumeclaims,networkpolicies,deployments,services,cronjobs";
-    let of_cluster = "clusterroles,clusterrolebindings";
-    let mut found = BTreeSet::new();
-    for words in [["get", namespaced, "--output=name", "--namespace=stanch"], ["get", of_cluster, "--output=name", ""]]
-    {
-        let said = kubectl.run(words.strip_suffix(&[""]).unwrap_or(&words)).unwrap();
-        found.extend(said.lines().map(str::to_owned));
-    }
-    found.remove("serviceaccount/default");
-    found.remove("configmap/kube-root-ca.crt");
-    found
+    let kinds = "serviceaccounts,configmaps,persistentvolumeclaims,networkpolicies,deployments,services,cronjobs,\
+                 clusterroles,clusterrolebindings";
+    let said = kubectl.run(&["--namespace=stanch", "get", kinds, "--output=name"]).unwrap();
+    let everywhere = ["serviceaccount/default", "configmap/kube-root-ca.crt"];
+    said.lines().filter(|name| !everywhere.contains(name)).map(str::to_owned).collect()
 }

@@ -45,7 +45,7 @@ impl<'a> Kubectl<'a> {
         command
     }
 
-    pub(crate) fn apply(&self, folder: &str) -> Result<String, String> {
+    fn apply(&self, folder: &str) -> Result<String, String> {
         self.run(&["apply", "--server-side", "--validate=strict", "--kustomize", folder])
     }
 
@@ -83,11 +83,7 @@ fn the_api_server_takes_everything_and_grants_exactly_what_is_declared() {
     if !installed("kubectl", "--help") {
         return skipped("infra/k8s on an API server", "kubectl is not installed");
     }
-    let cluster = match ControlPlane::start() {
-        Ok(cluster) if cluster.whose() == "tests/control-plane" => cluster,
-        Ok(cluster) => return skipped("infra/k8s on an API server", &format!("{} may be in use", cluster.whose())),
-        Err(error) => return skipped("infra/k8s on the real kube-apiserver", &error.to_string()),
-    };
+    let Some(cluster) = server("infra/k8s") else { return };
     let kubectl = Kubectl::of(&cluster);
     let everybody = kubectl.rights(&["--as=somebody"], &Rights::new());
 
@@ -109,6 +105,16 @@ fn the_api_server_takes_everything_and_grants_exactly_what_is_declared() {
 
     in_the_cluster(&cluster, &kubectl);
     a_field_that_does_not_exist_is_refused(&kubectl);
+}
+
+/// A real API server of our own; where there is none, that is said.
+pub(crate) fn server(what: &str) -> Option<ControlPlane> {
+    match ControlPlane::start() {
+        Ok(cluster) if cluster.whose() == "tests/control-plane" => return Some(cluster),
+        Ok(cluster) => skipped(&format!("{what} on an API server"), &format!("{} may be in use", cluster.whose())),
+        Err(error) => skipped(&format!("{what} on the real kube-apiserver"), &error.to_string()),
+    }
+    None
 }
 
 /// What the server itself says of a member of a responder's group.

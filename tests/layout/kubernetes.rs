@@ -13,7 +13,7 @@ pub(crate) fn files(all: &BTreeMap<&'static str, Said>) -> BTreeMap<String, Stri
     let (mut roles, mut events, mut orders) = (Vec::new(), Vec::new(), Vec::new());
     for (name, said) in all.iter().filter(|(name, _)| wing(name) == "k8s") {
         roles.push(*name);
-        files.insert(format!("infra/k8s/base/roles/{name}.yaml"), role_of(name, said));
+        files.insert(format!("infra/k8s/base/roles/{name}.yaml"), roles_of(name, said).concat());
         let folder = if said.trigger == "event" { "responders" } else { "orders" };
         if said.trigger == "event" { &mut events } else { &mut orders }.push(*name);
         files.insert(format!("infra/k8s/in-cluster/{folder}/{name}.yaml"), in_cluster(name));
@@ -38,16 +38,17 @@ fn kustomization(names: &[&str]) -> String {
     format!("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n# Generated.\nresources:\n{list}")
 }
 
-/// The `ClusterRole`s of a responder, bound to the groups that its identities belong to.
-fn role_of(name: &str, said: &Said) -> String {
+/// The `ClusterRole`s of a responder, bound to the groups that its identities belong to: to act, and to undo.
+fn roles_of(name: &str, said: &Said) -> [String; 2] {
     let (act, undo) = parts(said);
     let mut text = format!("# {name}: plan and apply. Generated from what the responder declares.\n");
     text += &role(name, &rules(&act));
+    let mut undoes = String::new();
     if !undo.is_empty() {
-        let _ = write!(text, "---\n# {name}: plan and revert, for people and playbooks.\n");
-        text += &role(&format!("{name}-undo"), &rules(&undo));
+        let _ = write!(undoes, "---\n# {name}: plan and revert, for people and playbooks.\n");
+        undoes += &role(&format!("{name}-undo"), &rules(&undo));
     }
-    text
+    [text, undoes]
 }
 
 /// Rules by group and resource, verbs joined.
@@ -142,6 +143,7 @@ spec:
       labels:
         app.kubernetes.io/name: NAME
         app.kubernetes.io/part-of: stanch
+      <settings>
     spec:
 POD
       containers:
@@ -268,7 +270,8 @@ volumeMounts:
 /// A responder that runs in the cluster: its identity, its server, its name, and its check.
 fn in_cluster(name: &str) -> String {
     let text = server().replace("MINUTE", &minute(name).to_string()).replace("NAME", name);
-    text.lines().filter(|line| !matches!(line.trim(), "<file>" | "</file>")).map(|line| format!("{line}\n")).collect()
+    let marks = ["<file>", "</file>", "<settings>"];
+    text.lines().filter(|line| !marks.contains(&line.trim())).map(|line| format!("{line}\n")).collect()
 }
 
 fn server() -> String {
@@ -294,12 +297,19 @@ imagePullSecrets:
 {{- end }}
 ";
 
+/// A pod reads its settings when it starts: a new one must start when they change.
+const SETTINGS: &str = r#"      annotations:
+        stanch/settings: {{ include (print $.Template.BasePath "/settings.yaml") $ | sha256sum }}
+"#;
+
 /// The same as a Helm chart, for those of `.Values.responders`.
 fn chart(all: &BTreeMap<&'static str, Said>, names: &[&str]) -> [(String, String); 2] {
     let mut roles = String::from("{{- /* Generated from what the responders declare. */ -}}\n");
     for name in names {
-        let role = role_of(name, &all[name]);
-        let _ = write!(roles, "{{{{- if has \"{name}\" .Values.responders }}}}\n---\n{role}{{{{- end }}}}\n");
+        let [act, undo] = roles_of(name, &all[name]);
+        let _ = write!(roles, "{{{{- if has \"{name}\" .Values.responders }}}}\n---\n{act}{{{{- end }}}}\n");
+        // Always: what a responder has contained outlasts its deployment.
+        roles += &undo;
     }
     let minutes: String = names.iter().map(|name| format!(" \"{name}\" {}", minute(name))).collect();
     let body: String = server()
@@ -313,6 +323,7 @@ fn chart(all: &BTreeMap<&'static str, Said>, names: &[&str]) -> [(String, String
         .map(|line| match line.trim() {
             "<file>" => "{{- if hasPrefix \"sqlite:\" $.Values.ledger.url }}\n".to_owned(),
             "</file>" => "{{- end }}\n".to_owned(),
+            "<settings>" => SETTINGS.to_owned(),
             _ => format!("{line}\n"),
         })
         .collect();
