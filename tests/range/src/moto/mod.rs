@@ -23,26 +23,10 @@ pub use venv::{
     ensure_bench_venv, ensure_custodian_venv, ensure_deploy_venv, ensure_google_venv, ensure_infra_venv, ensure_venv,
 };
 
-const SERVE: &str = concat!(
-    include_str!("quick.py"),
-    "\n",
-    include_str!("aws.py"),
-    "\n",
-    include_str!("pods.py"),
-    "\n",
-    include_str!("serve.py")
-);
-const SERVE_DEPLOYED: &str = concat!(
-    include_str!("quick.py"),
-    "\n",
-    include_str!("aws.py"),
-    "\n",
-    include_str!("pods.py"),
-    "\n",
-    include_str!("deployed.py"),
-    "\n",
-    include_str!("serve.py")
-);
+/// What is changed in moto, whatever is tried.
+const CHANGED: [&str; 3] = [include_str!("quick.py"), include_str!("aws.py"), include_str!("pods.py")];
+const DEPLOYED: &str = include_str!("deployed.py");
+const SERVE: &str = include_str!("serve.py");
 const PYTHON: &str = include_str!("python.py");
 const SEED_INSTANCE: &str = include_str!("seed_instance.py");
 const SEED_EC2: &str = include_str!("seed_ec2.py");
@@ -95,17 +79,18 @@ struct Scripts {
 impl Moto {
     /// Starts one in the environment that [`ensure_venv`] makes. Blocks until it serves.
     pub fn start() -> io::Result<Self> {
-        Self::serve(ensure_venv()?, SERVE)
+        Self::serve(ensure_venv()?, &[])
     }
 
     /// Starts one with all that infrastructure is made of, in the environment that [`ensure_deploy_venv`] makes.
     pub fn start_deployed() -> io::Result<Self> {
-        Self::serve(ensure_deploy_venv()?, SERVE_DEPLOYED)
+        Self::serve(ensure_deploy_venv()?, &[DEPLOYED])
     }
 
-    fn serve(python: PathBuf, script: &str) -> io::Result<Self> {
+    fn serve(python: PathBuf, more: &[&str]) -> io::Result<Self> {
+        let script = [&CHANGED, more, &[SERVE]].concat().join("\n");
         let mut child = Command::new(&python)
-            .args(["-c", script])
+            .args(["-c", &script])
             .env_remove("AWS_ENDPOINT_URL")
             .env("AWS_ACCESS_KEY_ID", "range")
             .env("AWS_SECRET_ACCESS_KEY", "range")
