@@ -53,13 +53,13 @@ def judge():
         mistaken = pathlib.Path(folder) / "template.yaml"
         text = TEMPLATE.read_text()
         mistaken.write_text(text.replace("VisibilityTimeout:", "VisibleTimeout:", 1))
-        for judge in (lint, validate):
-            code, said = judge(TEMPLATE)
-            if code or (judge is lint and said):
-                problems.append(f"{judge.__name__}: {said[:6000]}")
-            code, said = judge(mistaken)
+        for reader in (lint, validate):
+            code, said = reader(TEMPLATE)
+            if code or (reader is lint and said):
+                problems.append(f"{reader.__name__}: {said[:6000]}")
+            code, said = reader(mistaken)
             if not code or "VisibleTimeout" not in said:
-                problems.append(f"{judge.__name__} lets VisibleTimeout pass: {said[:2000]}")
+                problems.append(f"{reader.__name__} lets VisibleTimeout pass: {said[:2000]}")
     return problems
 
 
